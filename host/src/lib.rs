@@ -14,7 +14,7 @@
 //! - [`fetch`]: requests that this server makes itself. [`jwks`]: tokens that others have signed, and their keys.
 //!   [`algorithms`]: the algorithms of signatures that are taken.
 //! - [`state`]: the private directory that outlives the process. [`vault`]: keys from it. [`store`]: rows that expire.
-//!   [`kv`]: the state of plugins.
+//!   [`kv`]: the state of plugins. `records`: what is sealed in these, with its format.
 //! - [`control`]: what the operator asks of a running server, through a socket. [`file_lock`]: one process at a time.
 //! - [`audit`]: a line for each event. [`metrics`]: numbers. [`traces`]: spans. [`telemetry`]: what shows and sends these.
 //! - [`control`]: what the operator asks of a running server, through a socket. [`operator`]: what that is, of people,
@@ -71,6 +71,7 @@ pub mod peer;
 mod person_label;
 pub mod plugins;
 pub mod principal;
+mod records;
 pub mod redis;
 mod reopen;
 pub mod replicas;

@@ -6,12 +6,17 @@
 //!
 //! - `message`: what is told; `client_hint`: what of it is about clients. `member`: what the parts of this room share. `envelope`: a message as it travels, and what makes it a replay. `hearing`: whether this server hears what is told.
 //!   `subscription`: the connection that hears. `news`: what each part of this server hears of it. `beat`: this server's own beat, which it hears itself, and what it says of
-//!   itself to others. `peers`: the others, as they say. `rollout`: when all change over to other plugins. `of_late`: what this
-//!   server does again when another server of the store writes.
+//!   itself to others. `peers`: the others, as they say. `agreement`: the format in which all of them write. `rollout`: when all
+//!   change over to other plugins. `of_late`: what this server does again when another server of the store writes.
 //!
 //! Invariant: a message is heard, or this server knows within [`hearing::SILENCE_MAX`] that it may have missed one. What
-//! was known then is read anew.
+//! was known then is read anew. So it is when another tells a kind of hint that this version does not know: it may be about
+//! something that this server knows by another name. Servers of several versions understand each other: a field that is
+//! added to what they tell has a default, one that is not known is passed over, and a kind of hint that takes the place of
+//! another is told once the format is agreed on that knows it (`crate::redis`, `format`). So is a new kind that is told
+//! often, for what earlier versions do not have.
 
+mod agreement;
 mod beat;
 mod client_hint;
 mod envelope;
@@ -33,6 +38,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use self::agreement::Format;
 pub use self::client_hint::{ChangedList, ClientHint, UpdatedResource};
 use self::hearing::Hearing;
 use self::member::Member;
@@ -59,7 +65,7 @@ impl fmt::Debug for Replicas {
 impl Replicas {
     /// Joins the servers of a shared store, until `stop`.
     pub fn join(redis: Redis, state: &StateDir, about: About, tracker: &TaskTracker, stop: CancellationToken) -> Self {
-        let inner = Arc::new(Member::new(redis, state, about, stop.clone()));
+        let inner = Arc::new(Member::new(redis, state, about, &stop));
         tracker.spawn(subscription::run(Arc::clone(&inner), stop.clone()));
         tracker.spawn(beat::run(Arc::clone(&inner), stop));
         Self(Some(inner))
@@ -70,7 +76,7 @@ impl Replicas {
     /// # Errors
     /// The store's clock cannot be read.
     pub async fn told_by_command(redis: Redis, state: &StateDir) -> Result<Self, Fault> {
-        let member = Member::new(redis, state, About::default(), CancellationToken::new());
+        let member = Member::new(redis, state, About::default(), &CancellationToken::new());
         let begin = Instant::now();
         let vitals = member.redis.vitals().await?;
         member.heard.answered(vitals.time_ms, begin.elapsed());
@@ -111,12 +117,16 @@ impl Replicas {
     /// What others change, from now on. Nothing for a server alone.
     pub(crate) fn news(&self) -> Option<News> {
         let inner = self.0.as_ref()?;
-        Some(News { hints: inner.hints.subscribe(), gaps: inner.heard.gaps(), left: inner.stop.clone() })
+        Some(News { hints: inner.hints.subscribe(), gaps: inner.heard.gaps(), left: inner.left.clone() })
     }
 
     /// Whether this server hears what others change.
     pub fn hearing(&self) -> Hearing {
-        self.0.as_ref().map_or(Hearing::Alone, |inner| inner.heard.now())
+        match &self.0 {
+            None => Hearing::Alone,
+            Some(inner) if inner.redis.format().unread().is_some() => Hearing::Outdated,
+            Some(inner) => inner.heard.now(),
+        }
     }
 
     /// The time for which everything was heard, up to now: since the store was last away, or another server began to write.
@@ -125,9 +135,18 @@ impl Replicas {
         self.0.as_ref().map_or(Duration::MAX, |inner| inner.heard.unbroken_for())
     }
 
-    /// True if the store has been away for longer than this.
+    /// True if the store has been away for longer than this, or will not be used any more.
     pub fn is_away_for_more_than(&self, time: Duration) -> bool {
-        matches!(self.hearing(), Hearing::Away(heard) if heard.elapsed() > time)
+        match self.hearing() {
+            Hearing::Alone | Hearing::Clear | Hearing::Deaf => false,
+            Hearing::Away(heard) => heard.elapsed() > time,
+            Hearing::Outdated => true,
+        }
+    }
+
+    /// The format in which the servers of the store write; none for a server alone.
+    pub fn format(&self) -> Option<Format> {
+        self.0.as_ref().map(|inner| Format::of(inner))
     }
 
     /// Counts the times that this server may have missed something.
@@ -186,7 +205,7 @@ impl Replicas {
         let Some(inner) = &self.0 else { return 1 };
         let at = match inner.heard.now() {
             Hearing::Alone | Hearing::Clear => Instant::now(),
-            Hearing::Deaf | Hearing::Away(_) => inner.heard.last(),
+            Hearing::Deaf | Hearing::Away(_) | Hearing::Outdated => inner.heard.last(),
         };
         u32::try_from(inner.peers.others_at(at)).unwrap_or(u32::MAX).saturating_add(1)
     }

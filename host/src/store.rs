@@ -72,7 +72,8 @@ impl Store {
     /// The store that several servers share. What is known of it is honoured for `stale` while it is away. Call it in a
     /// runtime.
     pub fn shared(redis: Redis, replicas: &Replicas, state: &StateDir, stale: Duration) -> Self {
-        let (backend, sealer) = (Arc::new(RedisRows::new(redis, replicas.clone())), Sealer::of(state));
+        let sealer = Sealer::shared(state, &redis);
+        let backend = Arc::new(RedisRows::new(redis, replicas.clone()));
         if let Some(changes) = replicas.changes_of_primary() {
             let backend = Arc::downgrade(&backend);
             tokio::spawn(at_each_change(changes, "sessions that ended of late could not be ended again", move || {
@@ -99,6 +100,8 @@ impl Store {
         let verified = match self.replicas.hearing() {
             // A server alone has changed everything itself.
             Hearing::Alone => return true,
+            // Whatever is known was read before it was written otherwise.
+            Hearing::Outdated => return false,
             Hearing::Clear | Hearing::Deaf => read,
             // Up to the last beat every change was heard.
             Hearing::Away(heard) => read.max(heard),

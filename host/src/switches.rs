@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::atomic_file;
+use crate::records::{LATER, RecordVault, Unread};
 use crate::redis::{Kept, Redis};
 use crate::replicas::{Hint, News, Replicas, Told};
 use crate::state::StateDir;
@@ -117,8 +118,8 @@ struct Inner {
 enum Place {
     /// Nowhere, in tests and commands.
     Memory,
-    File(PathBuf, Vault),
-    Shared(Redis, Vault, OnceLock<Replicas>),
+    File(PathBuf, RecordVault),
+    Shared(Redis, RecordVault, OnceLock<Replicas>),
 }
 
 /// Its name in a shared store.
@@ -146,7 +147,7 @@ impl Switches {
     /// # Errors
     /// [`SwitchError`].
     pub fn open(state: &StateDir) -> Result<Self, SwitchError> {
-        let (path, vault) = (state.path().join(FILE), Vault::of(state, PURPOSE));
+        let (path, vault) = (state.path().join(FILE), RecordVault::of_one(Vault::of(state, PURPOSE)));
         let found = match fs::read(&path) {
             Ok(sealed) => Some(sealed),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -168,7 +169,7 @@ impl Switches {
     /// [`SwitchError`].
     pub async fn shared(redis: Redis, state: &StateDir) -> Result<Self, SwitchError> {
         let own = Self::open(state)?;
-        let vault = Vault::of(state, PURPOSE);
+        let vault = RecordVault::shared(Vault::of(state, PURPOSE), &redis);
         let (now, place) = (watch::Sender::default(), Place::Shared(redis, vault, OnceLock::new()));
         let this = Self(Arc::new(Inner { place, now, changing: Default::default() }));
         let (shared, kept) = this.read().await.map_err(SwitchError::Shared)?;
@@ -282,7 +283,7 @@ impl Switches {
 
     /// Writes it; false if another server has changed it.
     async fn write(&self, value: &SwitchedOff, before: Option<&Kept>) -> io::Result<bool> {
-        let sealed = |vault: &Vault| Ok::<_, io::Error>(vault.seal(CONTEXT, &serde_json::to_vec(value)?));
+        let sealed = |vault: &RecordVault| Ok::<_, io::Error>(vault.seal(CONTEXT, &serde_json::to_vec(value)?));
         match &self.0.place {
             Place::Memory => Ok(true),
             Place::File(path, vault) => atomic_file::replace_durable(path, &sealed(vault)?).map(|()| true),
@@ -295,12 +296,9 @@ impl Switches {
     }
 }
 
-fn opened(vault: &Vault, sealed: &[u8]) -> Result<SwitchedOff, &'static str> {
-    match vault.open(CONTEXT, sealed) {
-        Some(plain) => serde_json::from_slice(&plain).map_err(|_| "was written by a later version"),
-        None if vault.has_key_of(sealed) => Err("is damaged"),
-        None => Err("was written under another key"),
-    }
+fn opened(vault: &RecordVault, sealed: &[u8]) -> Result<SwitchedOff, &'static str> {
+    let plain = vault.open(CONTEXT, sealed).map_err(Unread::words)?;
+    serde_json::from_slice(&plain).map_err(|_| LATER)
 }
 
 #[cfg(test)]

@@ -74,7 +74,7 @@ pub fn tinymcp(directory: &Path) -> Command {
     command_of(&program(), directory)
 }
 
-/// The same for the server whose clock tests move.
+/// The same for the server that does what no user can ask for.
 pub(crate) fn test_server(directory: &Path) -> Command {
     command_of(&built("test-server"), directory)
 }

@@ -115,6 +115,15 @@ impl Redis {
         output.expect("redis-cli is installed (tests/setup/system)")
     }
 
+    /// The format in which the servers of the store here write, if they have the usual prefix.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn format(&self) -> u8 {
+        let answer = self.ask(&["EVAL", "return string.byte(redis.call('GET', 'tinymcp:{00}:store'), 4)", "0"]);
+        answer.parse().unwrap_or_else(|_| panic!("no store: {answer}"))
+    }
+
     fn wait(&self) {
         let begin = Instant::now();
         let answers = || TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok() && self.ask(&["PING"]) == "PONG";

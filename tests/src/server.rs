@@ -22,13 +22,16 @@ const NO_LOGIN: &str = "[auth]\nprovider = \"none\"\n";
 /// The variable that names the file with the offset of a server's clock, in milliseconds.
 pub const CLOCK: &str = "TEST_SERVER_CLOCK";
 
+/// The variable that says which formats of a shared store a server reads, for one of a later version.
+pub const FORMAT: &str = "TEST_SERVER_FORMAT";
+
 /// The directory that a server runs in: `tinymcp.toml`, `plugins/`, and the state that it leaves.
 pub struct Site {
     dir: TempDir,
     auth: String,
     listen: SocketAddr,
     variables: Vec<(String, String)>,
-    has_clock: bool,
+    is_special: bool,
     program: Option<PathBuf>,
 }
 
@@ -49,7 +52,7 @@ impl Site {
         fs::create_dir(dir.path().join("plugins")).expect("a directory of ours");
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let auth = NO_LOGIN.to_owned();
-        Self { dir, auth, listen, variables: Vec::new(), has_clock: false, program: None }.config("")
+        Self { dir, auth, listen, variables: Vec::new(), is_special: false, program: None }.config("")
     }
 
     /// Chooses a port now, which stays the same for every server that runs here.
@@ -107,11 +110,19 @@ impl Site {
     /// Gives the server a clock that [`Server::advance`] moves. It is another build of the same program.
     #[must_use]
     pub fn with_clock(mut self) -> Self {
-        self.has_clock = true;
+        self.is_special = true;
         let file = self.clock();
         fs::write(&file, "0").expect("a file of ours");
         let file = file.to_str().expect("a path of ours").to_owned();
         self.variable(CLOCK, &file)
+    }
+
+    /// Serves as a later version would, which reads formats of a shared store up to this one. It is another build of the same
+    /// program.
+    #[must_use]
+    pub fn of_later_version(mut self, latest: u8) -> Self {
+        self.is_special = true;
+        self.variable(FORMAT, &latest.to_string())
     }
 
     fn clock(&self) -> PathBuf {
@@ -187,7 +198,7 @@ impl Site {
     async fn launch_as(self, arguments: &[&str], deadline: Duration) -> Server {
         let mut command = match &self.program {
             Some(program) => command_of(program, self.path()),
-            None if self.has_clock => test_server(self.path()),
+            None if self.is_special => test_server(self.path()),
             None => tinymcp(self.path()),
         };
         command

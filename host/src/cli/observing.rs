@@ -268,7 +268,7 @@ impl LastRead {
         let about = About {
             name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            format: crate::redis::FORMAT,
+            format: redis.format().latest().into(),
             settings: self.effective.shared(),
             rollout: None,
         };

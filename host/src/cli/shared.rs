@@ -26,7 +26,7 @@ pub(super) async fn find(config: &State, state: &StateDir) -> anyhow::Result<Opt
 
 async fn open(config: &State, state: &StateDir, may_make: bool) -> anyhow::Result<Option<Redis>> {
     let Some(address) = address(config)? else { return Ok(None) };
-    let redis = Store::connect(&address, state, may_make).await?;
+    let redis = Store::connect(&address, state, may_make).boxed().await?;
     tracing::info!(url = redis.shown(), prefix = address.prefix, "what servers share is in Redis");
     Ok(Some(redis))
 }
@@ -87,7 +87,7 @@ pub(super) fn asks_for_approvals(config: &Config) -> bool {
 /// What is switched off: of all servers, or of the one that the state directory belongs to.
 pub(super) async fn switches(redis: Option<&Redis>, state: &StateDir) -> Result<Switches, SwitchError> {
     match redis {
-        Some(redis) => Switches::shared(redis.clone(), state).await,
+        Some(redis) => Switches::shared(redis.clone(), state).boxed().await,
         None => Switches::open(state),
     }
 }

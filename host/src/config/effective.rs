@@ -71,6 +71,7 @@ impl EffectiveConfig {
 
 /// What servers that are to be alike have in common, without any value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct SharedSettings {
     /// A digest of all settings.
     pub digest: String,

@@ -11,7 +11,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::json;
 
 use super::{App, reply};
-use crate::replicas::Peer;
+use crate::replicas::{Format, Peer};
 
 /// `/healthz`: the process serves requests.
 pub(super) async fn live() -> Response {
@@ -19,11 +19,12 @@ pub(super) async fn live() -> Response {
 }
 
 /// `/readyz`: 200 once the first scan of the plugins is done and the identity provider is known; 503 before that, while
-/// the server is about to stop, when the store that it shares has been away for so long that no token is honoured any more, and
-/// when others of that store serve plugins that this one has not been able to get for `plugins.update_wait`, or not since its start. Broken plugins do
-/// not count: the working ones are served.
+/// the server is about to stop, when the store that it shares has been away for so long that no token is honoured any more, or is
+/// written by later versions in a way that this one does not read, and when others of that store serve plugins that this one has
+/// not been able to get for `plugins.update_wait`, or not since its start. Broken plugins do not count: the working ones are served.
 ///
-/// With `?details`, called by an address: how this server and others of one store differ, and who is ahead with plugins. No web page can ask that: by an
+/// With `?details`, called by an address: how this server and others of one store differ, how they write, and who is ahead with
+/// plugins. No web page can ask that: by an
 /// address it gets no answer of another origin, and names get the constants.
 pub(super) async fn ready(State(app): State<Arc<App>>, request: Request) -> Response {
     let (stale, update_wait) = {
@@ -42,6 +43,9 @@ pub(super) async fn ready(State(app): State<Arc<App>>, request: Request) -> Resp
         let other = |peer: &Peer| json!({ "name": peer.about.name, "version": peer.about.version });
         answer["others"] = app.replicas.peers().iter().map(other).collect();
         answer["store"] = app.replicas.hearing().word().into();
+        if let Some(Format { written, latest, held_back_by }) = app.replicas.format() {
+            answer["format"] = json!({ "written": written, "latest": latest, "held_back_by": held_back_by });
+        }
         answer["differences"] = app.replicas.differences().into();
         answer["ahead"] = ahead.unwrap_or_default().into();
     }

@@ -67,7 +67,7 @@ fn run(
             let mut seen = Seen::new(now, held);
             for name in names {
                 let entry = id.map(|id| rows::entry(connection, id, name.as_bytes(), part));
-                seen.add(name, entry.transpose()?.flatten())?;
+                seen.add(sealer, name, entry.transpose()?.flatten())?;
             }
             let expired = || match id {
                 Some(id) => Ok(rows::expired(connection, id, now)?),

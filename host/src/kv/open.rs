@@ -13,7 +13,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
 use super::rows::{APPLICATION_ID, SCHEMA, SCHEMA_VERSION};
-use super::seal::{self, KEY_BYTES, Sealer};
+use super::seal::{KEY_BYTES, RootSealer, Sealer};
 use crate::descriptors;
 use crate::file_lock::{self, Taken};
 use crate::state::StateDir;
@@ -125,8 +125,9 @@ pub(super) fn open(place: &Place) -> Result<Database, OpenError> {
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     ))
     .map_err(failed)?;
+    let root = RootSealer::of_file(state);
     match read_version(&connection).map_err(failed)? {
-        Version::New => make(&mut connection, |key| seal::seal_key(state, key)).map_err(failed)?,
+        Version::New => make(&mut connection, |key| root.seal(key)).map_err(failed)?,
         Version::Ours(SCHEMA_VERSION) => {}
         Version::Ours(found) if found > SCHEMA_VERSION => return Err(OpenError::Newer { path, found }),
         Version::Ours(_) | Version::Other => {
@@ -138,11 +139,11 @@ pub(super) fn open(place: &Place) -> Result<Database, OpenError> {
         .optional()
         .map_err(failed)?
         .unwrap_or_default();
-    let key = seal::open_key(state, &sealed).ok_or_else(|| OpenError::WrongKey { path: path.clone() })?;
+    let key = root.open(&sealed).map_err(|_| OpenError::WrongKey { path: path.clone() })?;
     // Under the current root key from now on.
     let update = "UPDATE meta SET value = ?1 WHERE name = 'key'";
-    connection.execute(update, params![seal::seal_key(state, &key)]).map_err(failed)?;
-    Ok(Database { connection, sealer: Sealer::new(&key), _lock: Some(lock) })
+    connection.execute(update, params![root.seal(&key)]).map_err(failed)?;
+    Ok(Database { connection, sealer: Sealer::of_file(&key), _lock: Some(lock) })
 }
 
 /// Writes a copy of the file into another, which nobody else may read.
@@ -174,9 +175,10 @@ pub(super) fn reseal(state: &StateDir) -> Result<(), OpenError> {
         .optional()
         .map_err(failed)?
         .unwrap_or_default();
-    let key = seal::open_key(state, &sealed).ok_or_else(|| OpenError::WrongKey { path: path.clone() })?;
+    let root = RootSealer::of_file(state);
+    let key = root.open(&sealed).map_err(|_| OpenError::WrongKey { path: path.clone() })?;
     let update = "UPDATE meta SET value = ?1 WHERE name = 'key'";
-    connection.execute(update, params![seal::seal_key(state, &key)]).map_err(failed)?;
+    connection.execute(update, params![root.seal(&key)]).map_err(failed)?;
     Ok(())
 }
 
@@ -191,7 +193,7 @@ fn in_memory() -> Result<Database, OpenError> {
         Ok(connection)
     });
     let connection = opened.map_err(|error| failure(&path, error))?;
-    Ok(Database { connection, sealer: Sealer::new(&key), _lock: None })
+    Ok(Database { connection, sealer: Sealer::of_file(&key), _lock: None })
 }
 
 /// Takes the lock, for as long as the file is open.

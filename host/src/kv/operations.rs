@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::limits::{ENTRY_BYTES, MAX_BATCH_BYTES};
 use super::request::{Delta, Expected, KvError, Operation, Outcome, Space, Value};
-use super::seal::{self, Place, SealedSpace, Sealer};
+use super::seal::{Place, SealedSpace, Sealer};
 
 /// Milliseconds since 1970.
 pub(super) type Millis = i64;
@@ -98,9 +98,9 @@ impl Seen {
     ///
     /// # Errors
     /// The values are more than one operation may be about.
-    pub(super) fn add(&mut self, name: &str, entry: Option<Entry>) -> Result<(), KvError> {
+    pub(super) fn add(&mut self, sealer: &Sealer, name: &str, entry: Option<Entry>) -> Result<(), KvError> {
         if let Some(entry) = entry.as_ref().filter(|entry| entry.is_alive(self.now)) {
-            self.value_bytes += entry.sealed.len().saturating_sub(seal::VALUE_OVERHEAD);
+            self.value_bytes += sealer.value_bytes(&entry.sealed);
         }
         if self.value_bytes > MAX_BATCH_BYTES {
             return Err(KvError::LargeBatch);
@@ -222,7 +222,7 @@ impl<E: From<KvError>, F: FnMut() -> Result<Expired, E>> Work<'_, F> {
     fn value(&self, name: &[u8]) -> Result<Option<(Value, u64)>, KvError> {
         let Some(Entry { revision, expires_ms, sealed, .. }) = self.alive(name) else { return Ok(None) };
         let place = Place { name, revision: *revision, expires_ms: *expires_ms };
-        let value = self.sealer.open_value(&self.held.sealed, &place, sealed).ok_or(KvError::Damaged)?;
+        let value = self.sealer.open_value(&self.held.sealed, &place, sealed)?;
         Ok(Some((Value(value), *revision)))
     }
 

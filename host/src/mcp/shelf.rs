@@ -99,7 +99,7 @@ impl Shelf {
 
     /// True while there is no use in asking the store.
     pub(super) fn is_away(&self) -> bool {
-        matches!(self.replicas().hearing(), Hearing::Away(_))
+        matches!(self.replicas().hearing(), Hearing::Away(_) | Hearing::Outdated)
     }
 
     /// Tells the other servers.

@@ -12,6 +12,16 @@ pub enum Fault {
     /// The store's mark is gone: the store was emptied, or it is another one.
     #[error("Redis has lost the store: its mark is gone. It was emptied, or this is another one")]
     Lost,
+    /// What is stored has a format that this server does not read: others have agreed on it. Nothing was done.
+    #[error(
+        "the shared store is written in format {found}, and this version reads up to {known}: replace this server by one of the version that the others run"
+    )]
+    Newer {
+        /// The format.
+        found: u32,
+        /// The latest that this version knows.
+        known: u8,
+    },
     /// The server answers with something else than the script returns.
     #[error("Redis answers with something unexpected: {0}")]
     Unexpected(&'static str),
@@ -56,7 +66,7 @@ pub enum OpenError {
         /// Its format.
         found: u32,
         /// The latest that this version knows.
-        known: u32,
+        known: u8,
     },
     /// Nothing is there, and only a server makes a store.
     #[error("there is no store at {url}: no server has used it yet, or it was emptied")]

@@ -4,11 +4,13 @@ use std::fmt;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt as _;
 use futures::stream::BoxStream;
 
 use super::address::Address;
 use super::demands;
 use super::fault::{Fault, OpenError};
+use super::format::{self, Agreed};
 use super::link::Link;
 use super::mark::{self, Mark};
 use super::place::Place;
@@ -34,6 +36,8 @@ pub(crate) struct Vitals {
     pub(crate) time_ms: i64,
     /// The servers that write, in order.
     pub(crate) primaries: Vec<Primary>,
+    /// The format that stands in it; none where that was lost.
+    pub(crate) format: Option<u32>,
 }
 
 /// A handle to a shared store.
@@ -43,6 +47,7 @@ pub struct Redis(Arc<Inner>);
 struct Inner {
     link: Link,
     mark: Mark,
+    format: Agreed,
     prefix: String,
     shown: String,
 }
@@ -63,6 +68,18 @@ impl Redis {
     pub async fn open(
         address: &Address,
         known: Option<&Mark>,
+        fresh: Option<impl Fn() -> Vec<u8> + Send + Sync>,
+        check: impl Fn(&[u8]) -> bool + Send + Sync,
+    ) -> Result<Self, OpenError> {
+        // Whoever opens one is deep in futures already.
+        Self::open_up_to(format::latest(), address, known, fresh, check).boxed().await
+    }
+
+    /// The same for a server that reads formats up to `latest`.
+    pub(super) async fn open_up_to(
+        latest: u8,
+        address: &Address,
+        known: Option<&Mark>,
         fresh: Option<impl Fn() -> Vec<u8>>,
         check: impl Fn(&[u8]) -> bool,
     ) -> Result<Self, OpenError> {
@@ -72,18 +89,18 @@ impl Redis {
         // Only servers make stores.
         let patience = if fresh.is_some() { START_MAX } else { COMMAND_MAX };
         loop {
-            let opened = Self::try_open(&link, address, known, fresh.as_ref(), &check).await;
+            let opened = Self::try_open(&link, latest, address, known, fresh.as_ref(), &check).await;
             match opened {
                 Err(OpenError::Unusable { fault: Fault::Unreachable(cause), .. }) if begin.elapsed() < patience => {
                     tracing::warn!(url = shown, "the shared store cannot be reached yet: {cause}");
                     tokio::time::sleep(START_PAUSE).await;
                 }
                 Err(error) => return Err(error),
-                Ok(mark) => {
+                Ok((mark, format)) => {
                     // Where it has gone again, the first beat says so.
                     let _ = demands::warn(&link).await;
-                    let prefix = address.prefix.clone();
-                    return Ok(Self(Arc::new(Inner { link, mark, prefix, shown })));
+                    let (prefix, format) = (address.prefix.clone(), Agreed::new(format, latest));
+                    return Ok(Self(Arc::new(Inner { link, mark, format, prefix, shown })));
                 }
             }
         }
@@ -97,7 +114,7 @@ impl Redis {
     pub(crate) async fn look(address: &Address) -> Result<bool, OpenError> {
         let unusable = |fault| OpenError::Unusable { url: address.url.to_string(), fault };
         let link = Link::new(address).map_err(unusable)?;
-        match Self::try_open(&link, address, None, None::<fn() -> Vec<u8>>, |_| true).await {
+        match Self::try_open(&link, format::latest(), address, None, None::<fn() -> Vec<u8>>, |_| true).await {
             Ok(_) => Ok(true),
             Err(OpenError::Nothing { .. }) => Ok(false),
             Err(error) => Err(error),
@@ -106,19 +123,20 @@ impl Redis {
 
     async fn try_open(
         link: &Link,
+        latest: u8,
         address: &Address,
         known: Option<&Mark>,
         fresh: Option<impl Fn() -> Vec<u8>>,
         check: impl Fn(&[u8]) -> bool,
-    ) -> Result<Mark, OpenError> {
+    ) -> Result<(Mark, u32), OpenError> {
         let url = address.url.to_string();
         let unusable = |fault| OpenError::Unusable { url: url.clone(), fault };
         demands::hold(link, &url).await?;
-        let found = mark::find_or_set(link, &address.prefix, known, fresh).await.map_err(unusable)?;
+        let found = mark::find_or_set(link, &address.prefix, latest, known, fresh).await.map_err(unusable)?;
         match found {
-            mark::Found::Sound { mark, check: value } if check(&value) => Ok(mark),
+            mark::Found::Sound { mark, format, check: value } if check(&value) => Ok((mark, format)),
             mark::Found::Sound { .. } => Err(OpenError::WrongKey { url }),
-            mark::Found::Newer { format } => Err(OpenError::Newer { url, found: format, known: mark::FORMAT }),
+            mark::Found::Newer { format } => Err(OpenError::Newer { url, found: format, known: latest }),
             mark::Found::Another => Err(OpenError::Another { url }),
             mark::Found::Nothing => Err(OpenError::Nothing { url }),
             mark::Found::Lost => Err(OpenError::Lost { url, prefix: address.prefix.clone() }),
@@ -130,16 +148,29 @@ impl Redis {
         &self.0.mark
     }
 
+    /// The format in which its servers write.
+    pub(crate) fn format(&self) -> &Agreed {
+        &self.0.format
+    }
+
     /// Its URL, without a password.
     pub fn shown(&self) -> &str {
         &self.0.shown
     }
 
     /// Does one step at one place. The script is told the store's mark, and answers nothing else if that is not there.
+    /// Where the store has a format that is not read here nothing is done.
     ///
     /// # Errors
     /// [`Fault`]: after [`Fault::Unreachable`] it may have been done or not.
     pub(crate) async fn run(&self, script: &Script, place: Place, step: Step) -> Result<Reply, Fault> {
+        match self.format().unread() {
+            Some(found) => Err(Fault::Newer { found, known: self.format().latest() }),
+            None => self.run_in_any_format(script, place, step).await,
+        }
+    }
+
+    async fn run_in_any_format(&self, script: &Script, place: Place, step: Step) -> Result<Reply, Fault> {
         let mark = self.key(place, "mark", b"");
         self.0.link.run(script, mark, &self.0.mark.0, step).await
     }
@@ -197,14 +228,21 @@ return {primary}
         self.0.link.subscribe(channels).await
     }
 
-    /// The store's clock, and the servers that write.
+    /// The store's clock, the servers that write, and the format in which they do.
     ///
     /// # Errors
-    /// As for [`Redis::run`].
+    /// As for [`Redis::run`], but for [`Fault::Newer`].
     pub(crate) async fn vitals(&self) -> Result<Vitals, Fault> {
-        static TIME: LazyLock<Script> =
-            LazyLock::new(|| Script::reading("local time = redis.call('TIME') return {primary, time[1], time[2]}"));
-        let Reply { primary, values } = self.run(&TIME, Place(0), Step::default()).await?;
+        static LOOK: LazyLock<Script> = LazyLock::new(|| {
+            Script::reading(
+                "
+local time = redis.call('TIME')
+return {primary, time[1], time[2], redis.call('GETRANGE', KEYS[2], 0, 3)}
+",
+            )
+        });
+        let step = Step::default().key(mark::about(&self.0.prefix));
+        let Reply { primary, values } = self.run_in_any_format(&LOOK, Place(0), step).await?;
         let number = |at: usize| {
             let text = values.get(at).and_then(|value| std::str::from_utf8(value).ok());
             text.and_then(|text| text.parse::<i64>().ok()).ok_or(Fault::Unexpected("no time"))
@@ -214,7 +252,32 @@ return {primary}
             Some(primaries) => primaries,
             None => vec![primary],
         };
-        Ok(Vitals { time_ms, primaries })
+        let format = values.get(2).and_then(|about| mark::format_of(about));
+        Ok(Vitals { time_ms, primaries, format })
+    }
+
+    /// Raises the format in which servers write to this one, unless it is as late already.
+    ///
+    /// # Errors
+    /// As for [`Redis::run`].
+    pub(crate) async fn raise_format(&self, to: u8) -> Result<(), Fault> {
+        // What is not there is not made: without its check value it would be none.
+        static RAISE: LazyLock<Script> = LazyLock::new(|| {
+            Script::writing(
+                "
+local about = redis.call('GETRANGE', KEYS[2], 0, 3)
+if #about == 4 and struct.unpack('>I4', about) < struct.unpack('>I4', ARGV[2]) then
+  redis.call('SETRANGE', KEYS[2], 0, ARGV[2])
+end
+return {primary, redis.call('GETRANGE', KEYS[2], 0, 3)}
+",
+            )
+        });
+        let step = Step::default().key(mark::about(&self.0.prefix)).argument(u32::from(to).to_be_bytes());
+        let Reply { values, .. } = self.run(&RAISE, Place(0), step).await?;
+        let format = values.first().and_then(|about| mark::format_of(about));
+        self.format().note(format.ok_or(Fault::Unexpected("no format"))?);
+        Ok(())
     }
 
     /// What is wrong with Redis by now, with the cure: somebody may have changed its settings, or another server writes.

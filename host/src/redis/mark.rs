@@ -3,15 +3,16 @@
 //! A store that lost what it had also lost its mark, and is an error from then on; nobody takes it for one in which nobody
 //! is logged in. Only a store in which nothing is there gets a mark.
 //!
-//! Beside the mark of the first place stand the format of what is stored, and a check value, which only the right root key
-//! opens.
+//! Beside the mark of the first place stand the format that is agreed on for what is stored ([`super::format`]), and a check
+//! value, which only the right root key opens.
 
 use super::fault::Fault;
+use super::format::FIRST;
 use super::link::Link;
 use super::place::Place;
 
-/// The format of what is stored. A later one is written only when every live server knows it.
-pub const FORMAT: u32 = 1;
+/// The word in the key of what stands beside the mark.
+const ABOUT: &str = "store";
 
 /// The id of a store.
 #[derive(Clone, PartialEq, Eq)]
@@ -36,8 +37,8 @@ impl Mark {
 /// What is found at the places of a store's mark.
 pub(super) enum Found {
     /// The mark is there.
-    Sound { mark: Mark, check: Vec<u8> },
-    /// It is of a later version.
+    Sound { mark: Mark, format: u32, check: Vec<u8> },
+    /// What is stored has a format that is not read here.
     Newer { format: u32 },
     /// It is not there, and other things are.
     Lost,
@@ -47,8 +48,18 @@ pub(super) enum Found {
     Nothing,
 }
 
+/// The key of what stands beside the mark, which begins with the format.
+pub(super) fn about(prefix: &str) -> Vec<u8> {
+    Place(0).key(prefix, ABOUT, b"")
+}
+
+/// Reads the format at the beginning of what stands there.
+pub(super) fn format_of(about: &[u8]) -> Option<u32> {
+    about.first_chunk().map(|format| u32::from_be_bytes(*format))
+}
+
 /// Finds the mark, or sets it where nothing of a store is there and `fresh` gives a check value. Of servers that start at
-/// once one chooses it, and all set it.
+/// once one chooses it, and all set it. A store of a later format than `latest` is left alone.
 ///
 /// A server that used a store before knows its mark: for it neither an empty Redis nor one with another mark is new.
 ///
@@ -57,11 +68,13 @@ pub(super) enum Found {
 pub(super) async fn find_or_set(
     link: &Link,
     prefix: &str,
+    latest: u8,
     known: Option<&Mark>,
     fresh: Option<impl Fn() -> Vec<u8>>,
 ) -> Result<Found, Fault> {
     let keys: Vec<Vec<u8>> = Place::all().map(|place| place.key(prefix, "mark", b"")).collect();
-    let about = Place(0).key(prefix, "store", b"");
+    let [first_key, others @ ..] = keys.as_slice() else { return Err(Fault::Unexpected("no places")) };
+    let about = about(prefix);
     loop {
         let described = link.get(&about).await?;
         let marks = link.get_each(&keys).await?;
@@ -69,17 +82,23 @@ pub(super) async fn find_or_set(
         match described {
             Some(described) => {
                 let Some((format, check)) = read(&described) else { return Ok(Found::Lost) };
-                if format > FORMAT {
+                if format > u32::from(latest) {
                     return Ok(Found::Newer { format });
                 }
                 let is_whole = first.is_some() && marks.iter().all(|mark| *mark == first);
                 return Ok(match first.filter(|_| is_whole).map(Mark) {
                     Some(mark) if known.is_some_and(|known| *known != mark) => Found::Another,
-                    Some(mark) => Found::Sound { mark, check },
+                    Some(mark) => Found::Sound { mark, format, check },
                     None => Found::Lost,
                 });
             }
-            None if first.is_none() && marks.iter().any(Option::is_some) => return Ok(Found::Lost),
+            None if first.is_none() && marks.iter().any(Option::is_some) => {
+                // Another server may be making the store: then the first is there by now.
+                if link.get(first_key).await?.is_none() {
+                    return Ok(Found::Lost);
+                }
+                continue;
+            }
             // A server that knows the store has seen it whole.
             None if known.is_some() => {
                 return Ok(if first.is_some() { Found::Lost } else { Found::Another });
@@ -87,7 +106,6 @@ pub(super) async fn find_or_set(
             None => {}
         }
         let Some(fresh) = &fresh else { return Ok(Found::Nothing) };
-        let [first_key, others @ ..] = keys.as_slice() else { return Err(Fault::Unexpected("no places")) };
         link.set_if_absent(first_key, &Mark::new().0).await?;
         // Whoever came first has chosen.
         let chosen = link.get(first_key).await?.ok_or(Fault::Lost)?;
@@ -99,7 +117,7 @@ pub(super) async fn find_or_set(
 }
 
 fn described_as(check: &[u8]) -> Vec<u8> {
-    [FORMAT.to_be_bytes().as_slice(), check].concat()
+    [u32::from(FIRST).to_be_bytes().as_slice(), check].concat()
 }
 
 fn read(described: &[u8]) -> Option<(u32, Vec<u8>)> {

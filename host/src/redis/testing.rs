@@ -137,6 +137,11 @@ pub(crate) async fn open(address: &Address) -> Redis {
     Redis::open(address, None, Some(|| b"check".to_vec()), |_| true).await.unwrap()
 }
 
+/// The same for a server of another version, which reads formats up to `latest`.
+pub(crate) async fn open_up_to(latest: u8, address: &Address) -> Redis {
+    Redis::open_up_to(latest, address, None, Some(|| b"check".to_vec()), |_| true).await.unwrap()
+}
+
 /// A primary, a server that follows it, and a sentinel that puts the one in the place of the other.
 pub(crate) struct TestSentinel {
     pub(crate) primary: TestRedis,

@@ -6,15 +6,13 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use super::member::Member;
+use super::agreement::Agreement;
+use super::member::{ANSWER_MAX, Member};
 use super::message::Message;
 use crate::redis::Fault;
 
 /// Time between two beats.
 const BEAT: Duration = Duration::from_millis(200);
-
-/// Time within which the store answers one; then it counts as away.
-const ANSWER_MAX: Duration = Duration::from_millis(400);
 
 /// Time between two looks whether the store is as it has to be.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
@@ -36,7 +34,7 @@ async fn beat(inner: &Member) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut primaries, mut was_reached, mut said) = (Vec::new(), true, None::<Instant>);
     let (mut warned_of, mut is_clock_off) = (Vec::new(), false);
-    let mut looked = Instant::now();
+    let (mut agreement, mut looked) = (Agreement::default(), Instant::now());
     loop {
         ticks.tick().await;
         let begin = Instant::now();
@@ -58,12 +56,16 @@ async fn beat(inner: &Member) {
         if !std::mem::replace(&mut was_reached, true) {
             tracing::info!("the shared store is back");
         }
+        agreement.keep(inner, vitals.format).await;
         if vitals.primaries != primaries {
             if !primaries.is_empty() {
                 tracing::warn!(
                     "another server of the shared store writes now, or the same one under another replication id (after a restart, or when its first secondary was attached); what was written last may be lost"
                 );
-                inner.primaries.send_modify(|changes| *changes += 1);
+                // Who left has nothing to do about it.
+                if !inner.left.is_cancelled() {
+                    inner.primaries.send_modify(|changes| *changes += 1);
+                }
             }
             let is_first = std::mem::replace(&mut primaries, vitals.primaries).is_empty();
             // At its start a server has just looked.

@@ -8,6 +8,9 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
 use super::message::Message;
 use super::peers::{SENDER_BYTES, Sender};
 use crate::state::StateDir;
@@ -15,7 +18,8 @@ use crate::vault::Vault;
 
 const PURPOSE: &str = "tinymcp 2026 between servers of one store";
 
-/// The layout of a message.
+/// The layout of a message. Another one is for a later format of the store (`crate::redis`, `format`): servers that do not
+/// know it would hear nothing.
 const FORMAT: u8 = 1;
 
 /// Milliseconds for which a message may be under way, by the store's clock.
@@ -60,6 +64,20 @@ pub(super) enum Dropped {
     Replayed,
     /// It is of a later version.
     Unknown,
+    /// The same, and says that something has changed.
+    UnknownHint,
+}
+
+impl Dropped {
+    /// The reason for a message that is none this version knows.
+    fn not_known(plain: &[u8]) -> Self {
+        #[derive(Deserialize)]
+        struct AnyHint {
+            #[serde(rename = "hint")]
+            _hint: IgnoredAny,
+        }
+        if serde_json::from_slice::<AnyHint>(plain).is_ok() { Self::UnknownHint } else { Self::Unknown }
+    }
 }
 
 impl Envelopes {
@@ -91,7 +109,7 @@ impl Envelopes {
         if (now_ms - time_ms).abs() > UNDER_WAY_MAX_MS || !self.is_new(sender, number, now_ms) {
             return Err(Dropped::Replayed);
         }
-        let message = serde_json::from_slice(&plain).map_err(|_| Dropped::Unknown)?;
+        let message = serde_json::from_slice(&plain).map_err(|_| Dropped::not_known(&plain))?;
         Ok(Taken { sender, message })
     }
 
@@ -132,6 +150,7 @@ fn read(head: &[u8]) -> Option<(Sender, u64, i64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::replicas::peers::About;
 
     fn two() -> [Envelopes; 2] {
         [(); 2].map(|()| Envelopes::new(Vault::for_tests(1)))
@@ -165,6 +184,34 @@ mod tests {
         let stranger = Envelopes::new(Vault::for_tests(2));
         assert_eq!(open(&stranger, &bytes, 1000), Err(Dropped::Forged));
         assert_eq!(open(&other, &bytes, 1000), Ok(Message::Beat));
+    }
+
+    /// A message with any content, as a server of another version may have it.
+    fn sealed(envelopes: &Envelopes, plain: &serde_json::Value) -> Vec<u8> {
+        let number = envelopes.next.fetch_add(1, Ordering::Relaxed);
+        let head = [&[FORMAT], envelopes.own.as_slice(), &number.to_be_bytes(), &0_i64.to_be_bytes()].concat();
+        [head.clone(), envelopes.vault.seal(&head, plain.to_string().as_bytes())].concat()
+    }
+
+    #[test]
+    fn servers_of_other_versions_are_understood_and_a_hint_that_is_not_known_is_noticed() {
+        let [one, other] = two();
+        let here = |about: serde_json::Value| open(&other, &sealed(&one, &serde_json::json!({ "here": about })), 0);
+        let named = |name: &str| About { name: name.to_owned(), ..About::default() };
+        assert_eq!(here(serde_json::json!({ "name": "later", "mood": ["good"] })), Ok(Message::Here(named("later"))));
+        let settings = serde_json::json!({ "digest": "d", "colour": "red" });
+        let read = here(serde_json::json!({ "name": "a", "version": "9", "format": 7, "settings": settings }));
+        let Ok(Message::Here(About { version, format, settings, .. })) = read else { panic!("{read:?}") };
+        assert_eq!((version.as_str(), format, settings.digest.as_str()), ("9", 7, "d"));
+        for (unknown, dropped) in [
+            (serde_json::json!({ "hint": { "colours": ["red"] } }), Dropped::UnknownHint),
+            (serde_json::json!({ "hint": "colours" }), Dropped::UnknownHint),
+            (serde_json::json!({ "hint": { "client": { "moved": "elsewhere" } } }), Dropped::UnknownHint),
+            (serde_json::json!({ "greeting": {} }), Dropped::Unknown),
+            (serde_json::json!("greeting"), Dropped::Unknown),
+        ] {
+            assert_eq!(open(&other, &sealed(&one, &unknown), 0), Err(dropped), "{unknown}");
+        }
     }
 
     #[test]

@@ -27,6 +27,9 @@ pub enum Hearing {
     Deaf,
     /// The store cannot be reached. It was last heard at this time.
     Away(Instant),
+    /// The store is written in a format that this server does not read. Nothing that it knows counts any more, until
+    /// another version runs in its place.
+    Outdated,
 }
 
 impl Hearing {
@@ -37,6 +40,7 @@ impl Hearing {
             Self::Clear => "shared",
             Self::Deaf => "shared, and others are not heard",
             Self::Away(_) => "away",
+            Self::Outdated => "written by a later version",
         }
     }
 }
@@ -99,7 +103,7 @@ impl Heard {
     pub(super) fn unbroken_for(&self) -> Duration {
         match self.now() {
             Hearing::Clear => self.state().unbroken.elapsed(),
-            Hearing::Alone | Hearing::Deaf | Hearing::Away(_) => Duration::ZERO,
+            Hearing::Alone | Hearing::Deaf | Hearing::Away(_) | Hearing::Outdated => Duration::ZERO,
         }
     }
 
@@ -120,6 +124,11 @@ impl Heard {
         if is_gap {
             self.gaps.send_modify(|gaps| *gaps += 1);
         }
+    }
+
+    /// Something was told that this version does not understand.
+    pub(super) fn missed(&self) {
+        self.gaps.send_modify(|gaps| *gaps += 1);
     }
 
     /// The subscription has ended.
@@ -190,6 +199,15 @@ mod tests {
         assert!(heard.unbroken_for() > unbroken);
         heard.interrupted();
         assert_eq!(heard.unbroken_for(), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_a_gap_without_a_silence() {
+        let heard = Heard::default();
+        heard.beat();
+        let (gaps, before) = (heard.gaps(), heard.unbroken_for());
+        heard.missed();
+        assert!(heard.now() == Hearing::Clear && *gaps.borrow() == 2 && heard.unbroken_for() >= before);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! This server among the others of its store: what the parts of this room share.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
@@ -11,6 +12,9 @@ use super::message::{Hint, Message};
 use super::peers::{About, Peers, Sender, name_of};
 use crate::redis::{Fault, Redis};
 use crate::state::StateDir;
+
+/// Time within which the store answers a beat; then it counts as away.
+pub(super) const ANSWER_MAX: Duration = Duration::from_millis(400);
 
 /// Hints that wait for a part of this server that is slow to look. One that misses some looks at everything.
 const WAITING_MAX: usize = 4096;
@@ -26,12 +30,13 @@ pub(super) struct Member {
     pub(super) unfit: Mutex<Option<String>>,
     /// Counts the changes of the servers that write.
     pub(super) primaries: watch::Sender<u64>,
-    pub(super) stop: CancellationToken,
+    /// Cancelled when this server leaves the others: it ends, or does not read any more what they write.
+    pub(super) left: CancellationToken,
 }
 
 impl Member {
     /// A server that has heard nothing yet.
-    pub(super) fn new(redis: Redis, state: &StateDir, about: About, stop: CancellationToken) -> Self {
+    pub(super) fn new(redis: Redis, state: &StateDir, about: About, stop: &CancellationToken) -> Self {
         Self {
             redis,
             envelopes: Envelopes::of(state),
@@ -40,7 +45,7 @@ impl Member {
             peers: Peers::new(about),
             unfit: Mutex::default(),
             primaries: watch::Sender::default(),
-            stop,
+            left: stop.child_token(),
         }
     }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::client_hint::ClientHint;
 use super::peers::About;
 
-/// Something that another server has changed.
+/// Something that another server has changed. One of a kind that is not known here makes everything be read anew.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Hint {

@@ -32,8 +32,9 @@ pub(super) fn name_of(sender: &Sender) -> String {
     format!("{:032x}", u128::from_be_bytes(*sender))
 }
 
-/// What a server says of itself.
+/// What a server says of itself. One of another version may say more, or less: then the rest is as if it said nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct About {
     /// Its name: the host's, as a person knows it.
     pub name: String,
@@ -176,6 +177,22 @@ impl Peers {
         alive.map(|(about, _)| Peer { about: about.clone() }).collect()
     }
 
+    /// The latest format that all servers read which are there, this one with its own.
+    pub(super) fn read_by_all(&self, own: u8) -> u8 {
+        let others = self.others();
+        let formats = others.iter().map(|peer| u8::try_from(peer.about.format).unwrap_or(u8::MAX));
+        formats.fold(own, u8::min)
+    }
+
+    /// The servers that do not read a format, with their versions.
+    pub(super) fn who_reads_less_than(&self, format: u32) -> Vec<String> {
+        let others = self.others().into_iter().filter(|peer| peer.about.format < format);
+        let mut names: Vec<String> =
+            others.map(|Peer { about }| format!("{} ({})", about.name, about.version)).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// The number of others that were there at a moment.
     pub(super) fn others_at(&self, moment: Instant) -> usize {
         let others = self.lock();
@@ -262,6 +279,20 @@ mod tests {
         assert_eq!(is_behind(none, true), None);
         peers.rolled(rollout("another", "new"));
         assert_eq!(is_behind(none, true), None);
+    }
+
+    #[test]
+    fn whoever_reads_less_or_says_nothing_of_it_holds_the_format_back() {
+        let peers = Peers::new(about("a", "one"));
+        assert_eq!((peers.read_by_all(2), peers.who_reads_less_than(2)), (2, Vec::new()));
+        let reading = |name: &str, format| About { format, ..about(name, "one") };
+        peers.note([1; 16], &reading("b", 300));
+        assert_eq!(peers.read_by_all(2), 2);
+        peers.note([2; 16], &reading("c", 1));
+        peers.note([3; 16], &reading("d", 0));
+        assert_eq!((peers.read_by_all(2), peers.who_reads_less_than(2)), (0, vec!["c (1)".into(), "d (1)".into()]));
+        peers.forget(&[3; 16]);
+        assert_eq!(peers.read_by_all(2), 1);
     }
 
     #[test]

@@ -60,5 +60,10 @@ fn take(inner: &Member, bytes: &[u8]) {
         }
         // What a later version has to tell that this one does not know.
         Err(Dropped::Unknown) => tracing::debug!("a message of a later version"),
+        // It may be about something that is known here: what that is cannot be told, so all of it is looked at.
+        Err(Dropped::UnknownHint) => {
+            tracing::debug!("a hint of a later version");
+            inner.heard.missed();
+        }
     }
 }

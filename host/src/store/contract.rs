@@ -187,9 +187,10 @@ impl From<redis::Fault> for StoreError {
     fn from(fault: redis::Fault) -> Self {
         match fault {
             redis::Fault::Lost => Self::Damaged(fault.to_string()),
-            redis::Fault::Unreachable(_) | redis::Fault::Refused(_) | redis::Fault::Unexpected(_) => {
-                Self::Unavailable(fault.to_string())
-            }
+            redis::Fault::Unreachable(_)
+            | redis::Fault::Refused(_)
+            | redis::Fault::Newer { .. }
+            | redis::Fault::Unexpected(_) => Self::Unavailable(fault.to_string()),
         }
     }
 }

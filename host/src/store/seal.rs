@@ -3,6 +3,8 @@
 use super::contract::{
     Change, Key, Millis, Primary, Revision, Row, SealedRow, SealedWrite, StoreError, Table, Write, millis, time,
 };
+use crate::records::{RecordVault, Unread};
+use crate::redis::Redis;
 use crate::state::StateDir;
 use crate::vault::Vault;
 
@@ -13,7 +15,7 @@ const CHECK: &[u8] = b"tinymcp store";
 
 /// Seals and opens rows, each bound to its table, key, revision and expiry.
 #[derive(Clone)]
-pub(super) struct Sealer(Vault);
+pub(super) struct Sealer(RecordVault);
 
 /// The state of a sealed value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +29,14 @@ pub(super) enum Seal {
 }
 
 impl Sealer {
+    /// That of a server alone, and of check values.
     pub(super) fn of(state: &StateDir) -> Self {
-        Self(Vault::of(state, PURPOSE))
+        Self(RecordVault::of_one(Vault::of(state, PURPOSE)))
+    }
+
+    /// That of a store that several servers share.
+    pub(super) fn shared(state: &StateDir, redis: &Redis) -> Self {
+        Self(RecordVault::shared(Vault::of(state, PURPOSE), redis))
     }
 
     /// Seals a write for the backend. Every write gets a random revision: the number alone tells a row that was read
@@ -53,15 +61,18 @@ impl Sealer {
     /// Opens a row.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] for a row that was not sealed there, or was changed.
+    /// [`StoreError::Damaged`] for a row that was not sealed there, or was changed; [`StoreError::Unavailable`] for one of a
+    /// later version.
     pub(super) fn open(&self, table: Table, key: &Key, row: SealedRow) -> Result<Row, StoreError> {
         let SealedRow { sealed, revision, expires } = row;
+        let row = || format!("row {key:?} of {table:?}");
         match self.0.open(&context(table.id(), key, revision.number, expires), &sealed) {
-            Some(value) => Ok(Row { value, revision, expires: time(expires) }),
-            None if self.0.has_key_of(&sealed) => {
-                Err(StoreError::Damaged(format!("row {key:?} of {table:?} is not what was written")))
+            Ok(value) => Ok(Row { value, revision, expires: time(expires) }),
+            Err(later @ Unread::Later) => Err(StoreError::Unavailable(format!("{} {}", row(), later.words()))),
+            Err(Unread::Damaged) => Err(StoreError::Damaged(format!("{} is not what was written", row()))),
+            Err(Unread::UnknownKey) => {
+                Err(StoreError::Damaged(format!("{} is sealed under a key that is gone", row())))
             }
-            None => Err(StoreError::Damaged(format!("row {key:?} of {table:?} is sealed under a key that is gone"))),
         }
     }
 
@@ -82,9 +93,10 @@ impl Sealer {
 
     fn judge(&self, context: &[u8], sealed: &[u8]) -> Seal {
         match self.0.open(context, sealed) {
-            Some(_) => Seal::Sound,
-            None if self.0.has_key_of(sealed) => Seal::Broken,
-            None => Seal::UnknownKey,
+            Ok(_) => Seal::Sound,
+            Err(Unread::Damaged) => Seal::Broken,
+            // Neither files nor check values have a later format.
+            Err(Unread::UnknownKey | Unread::Later) => Seal::UnknownKey,
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod clients;
 mod load;
+mod rollout;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

@@ -1,11 +1,12 @@
 //! Several servers of one store, and a store that goes away, comes back, and forgets.
 
 mod clients;
+mod lock;
 mod plugins;
 mod renewals;
 mod rollout;
 mod split;
-mod tasks;
+pub(crate) mod tasks;
 
 use std::time::{Duration, Instant};
 

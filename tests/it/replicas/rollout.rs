@@ -1,165 +1,98 @@
-//! Several servers of one store change over together to what a new lock names.
+//! Servers of two versions: when they agree on the later format, and what becomes of one that does not read it.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tinymcp_tests::client::Client;
+use tinymcp_tests::browser::Browser;
+use tinymcp_tests::client::initialize;
 use tinymcp_tests::cut::Way;
-use tinymcp_tests::guests::guest;
-use tinymcp_tests::http::{Answer, Request};
+use tinymcp_tests::http::Request;
+use tinymcp_tests::oauth::{Kind, OAuthClient};
 use tinymcp_tests::redis::Redis;
-use tinymcp_tests::registry::{Registry, WASM};
 use tinymcp_tests::server::{Server, Site};
-use tinymcp_tests::until;
+use tinymcp_tests::{until, until_within, world};
 
-use super::sharing;
+use super::SECRET;
 
-const V1: [&str; 2] = ["greeter_greet", "greeter_wait"];
-const V2: [&str; 3] = ["greeter_greet", "greeter_part", "greeter_wait"];
+/// The format of the later version.
+const LATER: u8 = 2;
 
-/// A registry with two versions of a plugin, and a lock for each.
-struct Published {
-    registry: Registry,
-    from: String,
-    first: String,
-    second: String,
+/// Time without a word after which a server counts as gone, and the time between two words.
+const GONE_AFTER: Duration = Duration::from_secs(15);
+const WORD_EVERY: Duration = Duration::from_secs(3);
+
+/// A server of a store that is found at a port.
+fn site(site: Site, base: &str, port: u16) -> Site {
+    let url = format!("redis://127.0.0.1:{port}");
+    let config = format!("[server]\nbase_url = \"{base}\"\n[state]\nurl = \"{url}\"\n");
+    site.config(&config).variable("TINYMCP_SECRET", SECRET)
 }
 
-impl Published {
-    async fn new() -> Self {
-        let registry = Registry::start().await;
-        let from = format!("[plugin.greeter]\nfrom = \"{}\"\n", registry.at("org/greeter:1"));
-        // Where an operator works, and no server runs.
-        let desk = Site::new().config(&from);
-        let mut locks = Vec::new();
-        for version in ["greeter-v1", "greeter-v2"] {
-            registry.put("org/greeter", "1", &[(WASM, &guest(version))]).await;
-            let updated = desk.run(&["update"]);
-            assert_eq!(updated.code, 0, "{updated:?}");
-            locks.push(fs::read_to_string(desk.path().join("tinymcp.lock")).unwrap());
-        }
-        let [first, second] = locks.try_into().unwrap();
-        Self { registry, from, first, second }
-    }
-
-    /// A server that serves the first version.
-    async fn server(&self, redis: &Redis, config: &str) -> Server {
-        let site = sharing(redis, &format!("{config}{}", self.from));
-        lock(&site, &self.first);
-        let server = site.start().await;
-        Client::modern(&server).wait_for_tools(&V1).await;
-        server
-    }
+/// Those who hold the later format back, as a server sees it.
+async fn holding(server: &Server) -> usize {
+    let details = Request::new(server.address, "GET", "/readyz?details").send().await.json();
+    details["format"]["held_back_by"].as_array().map_or(0, Vec::len)
 }
 
-/// Brings a lock, as a deployment does.
-fn lock(site: &Site, text: &str) {
-    let coming = site.path().join("coming.lock");
-    fs::write(&coming, text).unwrap();
-    fs::rename(coming, site.path().join("tinymcp.lock")).unwrap();
-}
+/// It is no goodbye to be cut off: whoever is silent holds the format back for as long as it may come back. One that comes back
+/// later finds a format that it does not read.
+#[tokio::test]
+async fn a_silent_server_holds_the_format_back_until_it_counts_as_gone_and_serves_nobody_then() {
+    let redis = Redis::durable();
+    let way = Way::to(redis.port).await;
+    let (first, second) = (world::local(), world::local());
+    let (here, there) = (first.base(), second.base());
+    let published = here.as_str().trim_end_matches('/').to_owned();
+    let earlier = site(first, &published, way.port).start().await;
+    let later = site(second, &published, redis.port).of_later_version(LATER).start().await;
+    let client = OAuthClient::register(&here, Kind::ClaudeCode).await;
+    let tokens = client.log_in(&mut Browser::of("alice")).await;
+    let elsewhere = client.through(&there);
+    assert!(client.is_live(&tokens.access).await && elsewhere.is_live(&tokens.access).await);
+    until("the later one knows of it", async || holding(&later).await == 1).await;
 
-async fn tools(server: &Server) -> Vec<String> {
-    Client::modern(server).tool_names().await
-}
-
-async fn ready(server: &Server) -> Answer {
-    Request::new(server.address, "GET", "/readyz?details").send().await
-}
-
-/// Waits until all of these know of each other.
-async fn are_known(servers: &[&Server]) {
-    until("servers that know each other", async || {
-        for server in servers {
-            let details: Value = ready(server).await.json();
-            if details["others"].as_array().unwrap().len() + 1 != servers.len() {
-                return false;
-            }
-        }
-        true
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_new_lock_comes_into_force_on_all_servers_at_once() {
-    let (redis, published) = (Redis::durable(), Published::new().await);
-    let (one, other, late) =
-        tokio::join!(published.server(&redis, ""), published.server(&redis, ""), published.server(&redis, ""));
-    are_known(&[&one, &other, &late]).await;
-    lock(one.site(), &published.second);
-    lock(other.site(), &published.second);
-    one.log.wait_for("at hand; other servers are waited for").await;
-    other.log.wait_for("at hand; other servers are waited for").await;
-    // Longer than a server takes that is alone.
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    for server in [&one, &other, &late] {
-        assert_eq!(tools(server).await, V1);
-        assert_eq!(ready(server).await.status, 200);
-    }
-    // A restart while it waits serves what it finds, and takes the others along; so no restart here.
-    lock(late.site(), &published.second);
-    let changed = async |server: &Server| {
-        let begin = Instant::now();
-        while tools(server).await != V2 {
-            assert!(begin.elapsed() < Duration::from_secs(10), "it does not change over");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        Instant::now()
-    };
-    let at = tokio::join!(changed(&one), changed(&other), changed(&late));
-    let at = [at.0, at.1, at.2];
-    let between = *at.iter().max().unwrap() - *at.iter().min().unwrap();
-    println!("three servers changed over within {between:?}");
-    assert!(between < Duration::from_secs(2), "{between:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn one_that_cannot_get_it_holds_nobody_up_and_is_not_ready() {
-    let (redis, published) = (Redis::durable(), Published::new().await);
-    let way = Way::to(published.registry.address.port()).await;
-    let host = published.registry.host();
-    let patient = "[plugins]\nupdate_wait = \"4s\"\n";
-    let through = format!("{patient}[registry.\"{host}\"]\nmirror = \"127.0.0.1:{}\"\n", way.port);
-    let one = published.server(&redis, patient).await;
-    let behind = published.server(&redis, &through).await;
-    are_known(&[&one, &behind]).await;
     way.cut(true);
-    let begin = Instant::now();
-    lock(behind.site(), &published.second);
-    lock(one.site(), &published.second);
-    Client::modern(&one).wait_for_tools(&V2).await;
-    assert!(begin.elapsed() > Duration::from_secs(3), "it did not wait: {:?}", begin.elapsed());
-    one.log.wait_for("have not got the plugins that the lock names after `plugins.update_wait`").await;
-    // It says why no load balancer should choose it, and serves what it has.
-    until("a server that says that it is behind", async || ready(&behind).await.status == 503).await;
-    let details: Value = ready(&behind).await.json();
-    assert_eq!(details["ahead"].as_array().map(Vec::len), Some(1), "{details}");
-    assert_eq!(tools(&behind).await, V1);
-    assert_eq!(ready(&one).await.status, 200);
-    behind.log.wait_for("not all plugins that the lock names are at hand after `plugins.update_wait`").await;
+    let cut = Instant::now();
+    until_within(GONE_AFTER * 2, "the format is raised", async || redis.format() == LATER).await;
+    assert!(cut.elapsed() > GONE_AFTER - WORD_EVERY - Duration::from_secs(1), "{:?}", cut.elapsed());
+    let tokens = elsewhere.renew(&tokens.refresh).await;
+
     way.cut(false);
-    Client::modern(&behind).wait_for_tools(&V2).await;
-    until("a server that is ready again", async || ready(&behind).await.status == 200).await;
+    earlier.log.wait_for("is written in format 2 from now on, and this server reads up to 1").await;
+    assert_eq!(earlier.get("/readyz").await.status, 503);
+    let refused = client.try_renew(&tokens.refresh).await;
+    assert!(refused.status == 503 && !refused.header("retry-after").is_empty(), "{refused:?}");
+    let called = client.request("POST", "/mcp").json(&initialize("2025-11-25")).bearer(&tokens.access).send().await;
+    assert_eq!(called.status, 503, "{called:?}");
+    let details: Value = Request::new(earlier.address, "GET", "/readyz?details").send().await.json();
+    assert_eq!((&details["store"], &details["format"]["written"]), (&"written by a later version".into(), &2.into()));
+    // It has done nothing to what it does not understand.
+    let tokens = elsewhere.renew(&tokens.refresh).await;
+    assert!(elsewhere.is_live(&tokens.access).await);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn another_lock_is_named_and_stops_nobody() {
-    let (redis, published) = (Redis::durable(), Published::new().await);
-    let patient = "[plugins]\nupdate_wait = \"2s\"\n";
-    let one = published.server(&redis, patient).await;
-    let other = published.server(&redis, patient).await;
-    are_known(&[&one, &other]).await;
-    // Somebody tries the next version on one of them.
-    lock(one.site(), &published.second);
-    Client::modern(&one).wait_for_tools(&V2).await;
-    other.log.wait_for("servers of one store differ: other plugins from registries").await;
-    let details: Value = ready(&other).await.json();
-    assert!(details["differences"].to_string().contains("other plugins from registries"), "{details}");
-    assert_eq!((ready(&one).await.status, ready(&other).await.status), (200, 200));
-    assert_eq!(tools(&other).await, V1);
-    // The way back waits for nobody longer than that either.
-    lock(one.site(), &published.first);
-    Client::modern(&one).wait_for_tools(&V1).await;
+#[tokio::test]
+async fn an_earlier_server_that_joins_meanwhile_holds_the_format_back() {
+    let redis = Redis::durable();
+    let (first, second) = (world::local(), world::local());
+    let published = first.base().as_str().trim_end_matches('/').to_owned();
+    let earlier = site(first, &published, redis.port).start().await;
+    let later = site(second, &published, redis.port).of_later_version(LATER).start().await;
+    until("the later one knows of it", async || holding(&later).await == 1).await;
+    // As a power cut would: it says no goodbye.
+    let place = earlier.kill();
+    let killed = Instant::now();
+    tokio::time::sleep(GONE_AFTER / 3).await;
+    let mut again = place.start().await;
+    until("both are known", async || holding(&later).await == 2).await;
+    until_within(GONE_AFTER * 2, "the first is gone", async || holding(&later).await == 1).await;
+    assert!(killed.elapsed() > GONE_AFTER - WORD_EVERY - Duration::from_secs(1), "{:?}", killed.elapsed());
+    tokio::time::sleep(GONE_AFTER / 5).await;
+    assert_eq!(redis.format(), 1);
+
+    again.terminate();
+    again.ended().await;
+    until_within(Duration::from_secs(5), "the format is raised", async || redis.format() == LATER).await;
+    let refused = again.kill().refusal();
+    assert!(refused.code == 2 && refused.stderr.contains("has format 2"), "{refused:?}");
 }

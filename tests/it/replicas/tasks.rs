@@ -34,7 +34,7 @@ async fn begin(client: &Client, tool: &str, arguments: Value) -> String {
     begun["result"]["taskId"].as_str().unwrap_or_else(|| panic!("{begun}")).to_owned()
 }
 
-async fn slow(client: &Client, seconds: f64) -> String {
+pub(crate) async fn slow(client: &Client, seconds: f64) -> String {
     begin(client, "slow_compute", json!({ "seconds": seconds, "label": "it" })).await
 }
 
@@ -42,7 +42,7 @@ async fn get(client: &Client, id: &str) -> Value {
     answer(client, "tasks/get", json!({ "taskId": id })).await["result"].clone()
 }
 
-async fn becomes(client: &Client, id: &str, status: &str) -> Value {
+pub(crate) async fn becomes(client: &Client, id: &str, status: &str) -> Value {
     let mut last = Value::Null;
     until(status, async || {
         last = get(client, id).await;

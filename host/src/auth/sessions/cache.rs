@@ -115,7 +115,7 @@ impl LiveSession {
         match hearing {
             Hearing::Alone | Hearing::Clear => {}
             Hearing::Deaf => return Freshness::Stale,
-            Hearing::Away(_) => return Freshness::Away,
+            Hearing::Away(_) | Hearing::Outdated => return Freshness::Away,
         }
         match self.loaded.elapsed() {
             age if age <= FRESH => Freshness::Fresh,

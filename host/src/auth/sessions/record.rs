@@ -1,4 +1,8 @@
 //! The row of a session in the store. It is one row, so that every change of it is one compare-and-swap.
+//!
+//! A server of an earlier version that shares the store reads a row, changes it, and writes it back without the fields that
+//! it does not know. A new field is therefore one that may be lost without harm, or it is written in a later format of the
+//! store only (`crate::redis`, `format`), which no earlier version touches.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

@@ -10,7 +10,8 @@ use super::layout::KEY_NAME;
 use super::outward::outward;
 use super::scripts::Scripts;
 use crate::kv::request::KvError;
-use crate::kv::seal::{self, KEY_BYTES, Sealer};
+use crate::kv::seal::{KEY_BYTES, RootSealer, Sealer};
+use crate::records::{LATER, Unread};
 use crate::redis::{Fault, Place, Redis, Step};
 use crate::state::StateDir;
 
@@ -25,6 +26,8 @@ pub(super) enum NoKey {
     Fault(Fault),
     /// It cannot be opened.
     Wrong,
+    /// A later version has written it.
+    Later,
     /// It is gone, and something that it sealed is there.
     Gone,
 }
@@ -41,6 +44,7 @@ impl NoKey {
         match self {
             Self::Fault(fault) => fault.to_string(),
             Self::Wrong => "it was written under another root key: set TINYMCP_SECRET to the one of the other servers, or put an earlier one into TINYMCP_SECRET_PREVIOUS".to_owned(),
+            Self::Later => format!("its key {LATER}: replace this server by one of the version that the others run"),
             Self::Gone => "its key is gone from Redis, and what was sealed under it is there: restore Redis from a backup; or delete the keys that have `:kv-` in them, and with them all that plugins have kept".to_owned(),
         }
     }
@@ -49,24 +53,28 @@ impl NoKey {
     pub(super) fn outward(self) -> KvError {
         match self {
             Self::Fault(fault) => outward(fault),
-            Self::Wrong | Self::Gone => KvError::Unavailable("its store has to be repaired".to_owned()),
+            Self::Wrong | Self::Later | Self::Gone => KvError::Unavailable("its store has to be repaired".to_owned()),
         }
     }
 }
 
 /// Finds the key, or makes it where nothing was ever kept, and sees to it that it is sealed under the current root key.
 pub(super) async fn find_or_make(redis: &Redis, scripts: &Scripts, state: &StateDir) -> Result<Sealer, NoKey> {
+    let root = RootSealer::shared(state, redis);
     let sealed = match find(redis).await? {
         Some(sealed) => sealed,
         None if is_used(redis).await? => find(redis).await?.ok_or(NoKey::Gone)?,
-        None => make(redis, scripts, state).await?,
+        None => make(redis, scripts, &root).await?,
     };
-    let key = seal::open_key(state, &sealed).ok_or(NoKey::Wrong)?;
-    if !seal::is_current(state, &sealed) {
-        let step = Step::default().key(at(redis)).argument(sealed).argument(seal::seal_key(state, &key));
+    let key = root.open(&sealed).map_err(|unread| match unread {
+        Unread::Later => NoKey::Later,
+        Unread::UnknownKey | Unread::Damaged => NoKey::Wrong,
+    })?;
+    if !root.is_current(&sealed) {
+        let step = Step::default().key(at(redis)).argument(sealed).argument(root.seal(&key));
         redis.run_until_done(&scripts.replace_key, PLACE, step).await?;
     }
-    Ok(Sealer::new(&key))
+    Ok(Sealer::shared(&key, redis))
 }
 
 fn at(redis: &Redis) -> Vec<u8> {
@@ -78,9 +86,9 @@ async fn find(redis: &Redis) -> Result<Option<Vec<u8>>, Fault> {
     Ok(reply.values.into_iter().next())
 }
 
-async fn make(redis: &Redis, scripts: &Scripts, state: &StateDir) -> Result<Vec<u8>, Fault> {
+async fn make(redis: &Redis, scripts: &Scripts, root: &RootSealer) -> Result<Vec<u8>, Fault> {
     let key: [u8; KEY_BYTES] = rand::random();
-    let step = Step::default().key(at(redis)).argument(seal::seal_key(state, &key));
+    let step = Step::default().key(at(redis)).argument(root.seal(&key));
     let reply = redis.run_until_done(&scripts.make_key, PLACE, step).await?;
     reply.values.into_iter().next().ok_or(Fault::Unexpected("no key"))
 }

@@ -82,7 +82,7 @@ impl Head {
     }
 
     pub(super) fn open(&self, sealer: &Sealer, at: At) -> Result<Held, KvError> {
-        let (_, sealed) = sealer.open_named(&at.name, &self.seal).ok_or(KvError::Damaged)?;
+        let (_, sealed) = sealer.open_named(&at.name, &self.seal)?;
         Ok(Held { sealed, bytes: self.bytes, turn: self.turn })
     }
 }

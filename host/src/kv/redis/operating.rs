@@ -68,7 +68,7 @@ impl Shared {
             let held = head.as_ref().map(|head| head.open(&opened.sealer, at)).transpose()?;
             let mut seen = Seen::new(now, held);
             for (name, row) in names.iter().zip(&rows) {
-                seen.add(name, layout::read_entry(row)?)?;
+                seen.add(&opened.sealer, name, layout::read_entry(row)?)?;
             }
             let with_expired = || if most_expired == 0 { Err(Stop::NeedsRoom) } else { Ok(expired.clone()) };
             let decided = operations::decide(&opened.sealer, space, quota_bytes, operation, seen, with_expired);

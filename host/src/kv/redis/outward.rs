@@ -14,6 +14,7 @@ pub(super) fn outward(fault: Fault) -> KvError {
         Fault::Refused(words) if words.contains("OOM") || words.contains("maxmemory") => {
             "the memory of its store is full"
         }
+        Fault::Newer { .. } => "its store is written by a later version of this server",
         Fault::Refused(_) | Fault::Unexpected(_) => "its store cannot be used now",
     };
     KvError::Unavailable(words.to_owned())

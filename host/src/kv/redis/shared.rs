@@ -123,7 +123,7 @@ impl Shared {
         let (kind, most_bytes) = match part {
             Part::Head => ("H", usize::MAX),
             // Values of more than this are more than one operation is about.
-            Part::Whole => ("W", MAX_BATCH_BYTES + names.len() * (layout::ENTRY_HEAD + seal::VALUE_OVERHEAD)),
+            Part::Whole => ("W", MAX_BATCH_BYTES + names.len() * (layout::ENTRY_HEAD + seal::VALUE_OVERHEAD_MAX)),
         };
         let mut step = self.step(opened, at.place());
         for kind in [SPACE, ENTRIES, ENDS] {

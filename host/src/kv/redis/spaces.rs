@@ -145,7 +145,11 @@ impl Shared {
             let entries = number(Some(entries.clone())).ok_or_else(unexpected)?;
             let head = Head::read(head).ok().flatten();
             let bytes = head.as_ref().map_or(0, |head| head.bytes);
-            let sealed = head.and_then(|head| opened.sealer.open_named(&name, &head.seal));
+            let sealed = match head.map(|head| opened.sealer.open_named(&name, &head.seal)) {
+                // One of a later version is no damage, and is not passed over.
+                Some(Err(later @ KvError::Unavailable(_))) => return Err(later),
+                sealed => sealed.and_then(Result::ok),
+            };
             found.push(Found { at: At { name }, entries, bytes, opened: sealed });
         }
         Ok(found)

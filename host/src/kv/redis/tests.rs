@@ -40,12 +40,15 @@ impl Server {
     }
 
     async fn with(redis: &TestRedis, prefix: &str, secret: &str, previous: &[&str]) -> Self {
+        let address = crate::redis::Address { prefix: prefix.to_owned(), ..redis.address() };
+        Self::over(testing::open(&address).await, secret, previous)
+    }
+
+    fn over(connected: Redis, secret: &str, previous: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let text = |secret: &&str| SecretText::parse(secret).unwrap();
         let secrets = Secrets { current: Some(text(&secret)), previous: previous.iter().map(text).collect() };
         let state = StateDir::open(dir.path(), &secrets).unwrap();
-        let address = crate::redis::Address { prefix: prefix.to_owned(), ..redis.address() };
-        let connected = testing::open(&address).await;
         let stop = CancellationToken::new();
         let shared = Arc::new(Shared::new(connected, state));
         tokio::spawn(sweep::from_time_to_time(Arc::downgrade(&shared), stop.clone()));
@@ -84,6 +87,28 @@ async fn it_keeps_the_rules_of_every_place() {
         conformance::Fresh { kv: server.kv.clone(), _within: Box::new(server) }
     })
     .await;
+}
+
+/// Of what an earlier version does not read nothing is lost, and nothing passes for damage.
+#[tokio::test]
+async fn entries_of_a_later_format_are_read_where_it_is_known_and_left_alone_elsewhere() {
+    let redis = TestRedis::start();
+    let new = testing::open_up_to(2, &redis.address()).await;
+    let later = Server::over(new.clone(), SECRET, &[]);
+    let earlier = Server::over(testing::open_up_to(1, &redis.address()).await, SECRET, &[]);
+    earlier.set(plugin("a"), "before", "one").await;
+    new.raise_format(2).await.unwrap();
+    later.set(plugin("a"), "after", "two").await;
+    later.set(plugin("b"), "after", "two").await;
+    let read = async |server: &Server, of: &str, name| get(&server.kv, &plugin(of), name).await;
+    assert_eq!(read(&later, "a", "before").await, Ok(Some("one".to_owned())));
+    assert_eq!(read(&later, "a", "after").await, Ok(Some("two".to_owned())));
+    assert_eq!(read(&earlier, "a", "before").await, Ok(Some("one".to_owned())));
+    for refused in [read(&earlier, "a", "after").await.map(drop), read(&earlier, "b", "after").await.map(drop)] {
+        assert!(matches!(&refused, Err(KvError::Unavailable(why)) if why.contains("later version")), "{refused:?}");
+    }
+    assert!(earlier.kv.run(plugin("a"), QUOTA, increment("after")).await.is_err());
+    assert_eq!(read(&later, "a", "after").await, Ok(Some("two".to_owned())));
 }
 
 #[tokio::test]

@@ -107,7 +107,7 @@ impl SharedRates {
             return Ok(());
         }
         // Where it is known to be away nobody waits for it.
-        if !matches!(self.replicas.hearing(), Hearing::Away(_)) {
+        if !matches!(self.replicas.hearing(), Hearing::Away(_) | Hearing::Outdated) {
             let counted = self.counted(rates, plugin, tool, person);
             match self.ask(counted, person).await {
                 Ok(outcome) => return outcome,

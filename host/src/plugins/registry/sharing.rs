@@ -18,6 +18,7 @@ use super::ledger::Ledger;
 use super::versions::Version;
 use crate::plugins::approval::store::{Approval, Records, Store};
 use crate::plugins::approval::trust::Signed;
+use crate::records::{LATER, RecordVault, Unread};
 use crate::redis::{Kept, Redis};
 use crate::replicas::{Hint, News, Replicas, Told};
 use crate::state::StateDir;
@@ -91,7 +92,7 @@ pub struct SharedRecords(Arc<Inner>);
 
 struct Inner {
     redis: Redis,
-    vault: Vault,
+    vault: RecordVault,
     replicas: OnceLock<Replicas>,
     now: watch::Sender<Arc<Known>>,
     /// One reads at a time, so that nothing older comes after what is newer.
@@ -117,7 +118,7 @@ impl SharedRecords {
     /// # Errors
     /// [`SharingError`].
     pub async fn open(redis: Redis, state: &StateDir, is_server: bool) -> Result<Self, SharingError> {
-        let vault = Vault::of(state, PURPOSE);
+        let vault = RecordVault::shared(Vault::of(state, PURPOSE), &redis);
         let (now, reading) = (watch::Sender::default(), Default::default());
         let this = Self(Arc::new(Inner { redis, vault, replicas: OnceLock::new(), now, reading }));
         let begun: Option<()> = this.row(&Row::Begun).await.map_err(SharingError::Store)?.1.unwrap_or(Some(()));
@@ -248,7 +249,7 @@ impl SharedRecords {
         for (name, kept) in rows {
             let (Some(row), Some(sealed)) = (Row::of(&name), &kept.value) else { continue };
             if !self.0.vault.has_current_key_of(sealed)
-                && let Some(plain) = self.0.vault.open(name.as_bytes(), sealed)
+                && let Ok(plain) = self.0.vault.open(name.as_bytes(), sealed)
             {
                 // Whoever changes it at the same time seals it so, too.
                 self.keep(&row, &kept, &plain).await?;
@@ -261,6 +262,12 @@ impl SharedRecords {
         let name = row.name();
         let mut rows = self.0.redis.kept_rows(TABLE, Some(&name)).await.map_err(|fault| fault.to_string())?;
         let kept = rows.remove(&name).unwrap_or_default();
+        if let Some(record) = &kept.value
+            && self.0.vault.open(name.as_bytes(), record) == Err(Unread::Later)
+        {
+            // Nobody puts another in the place of what is only not known here.
+            return Err(format!("`{name}` in the shared store {LATER}"));
+        }
         let read = kept.value.as_deref().map(|sealed| self.opened(&name, sealed)).transpose();
         Ok((kept, read))
     }
@@ -313,15 +320,9 @@ impl SharedRecords {
     }
 
     fn opened<T: DeserializeOwned>(&self, name: &str, sealed: &[u8]) -> Result<T, String> {
-        let fault = match self.0.vault.open(name.as_bytes(), sealed) {
-            Some(plain) => match serde_json::from_slice(&plain) {
-                Ok(value) => return Ok(value),
-                Err(_) => "was written by a later version",
-            },
-            None if self.0.vault.has_key_of(sealed) => "is damaged",
-            None => "was written under another key",
-        };
-        Err(format!("`{name}` in the shared store {fault}"))
+        let opened = self.0.vault.open(name.as_bytes(), sealed).map_err(Unread::words);
+        let read = opened.and_then(|plain| serde_json::from_slice::<T>(&plain).map_err(|_| LATER));
+        read.map_err(|fault| format!("`{name}` in the shared store {fault}"))
     }
 }
 

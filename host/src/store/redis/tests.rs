@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::redis::testing::{TestCluster, TestRedis, TestSentinel};
+use crate::redis::testing::{TestCluster, TestRedis, TestSentinel, open_up_to};
 use crate::redis::{Address, OpenError, Redis};
 use crate::replicas::Replicas;
 use crate::state::{SecretText, Secrets, StateDir};
@@ -269,6 +269,29 @@ async fn another_root_key_is_refused() {
     drop(open(&redis).await);
     let error = error_of(&redis, "another secret of more than 32 characters").await;
     assert!(matches!(error, OpenError::WrongKey { .. }), "{error}");
+}
+
+/// What a server does in the moment before it knows that the others write otherwise.
+#[tokio::test]
+async fn a_row_of_a_later_format_is_not_taken_for_damage_and_is_left_alone() {
+    let redis = TestRedis::start();
+    let (_dir, state) = state(SECRET);
+    let of = |redis: &Redis| Store::shared(redis.clone(), &Replicas::default(), &state, Duration::ZERO);
+    let new = open_up_to(2, &redis.address()).await;
+    let (earlier, later) = (of(&open_up_to(1, &redis.address()).await), of(&new));
+    let key = Key::of(b"a");
+    commit(&earlier, [insert(key, "one")]).await;
+    assert_eq!(value(&later, key).await.as_deref(), Some("one"));
+    new.raise_format(2).await.unwrap();
+    let read = row(&later, key).await.unwrap();
+    assert_eq!(commit(&later, [replace(key, read.revision, "two")]).await, Committed::Done);
+    let refused = earlier.get(Table::Session, &key).await.unwrap_err();
+    assert!(matches!(&refused, StoreError::Unavailable(why) if why.contains("later version")), "{refused}");
+    // By what it has read before.
+    assert_eq!(commit(&earlier, [replace(key, read.revision, "late")]).await, Committed::Conflict);
+    assert_eq!(value(&later, key).await.as_deref(), Some("two"));
+    let error = error_of(&redis, SECRET).await;
+    assert!(matches!(error, OpenError::Newer { found: 2, known: 1, .. }), "{error}");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::plugins::approval::face::Face;
 use crate::plugins::plugin::Sha256;
-use crate::redis::testing::TestRedis;
+use crate::redis::testing::{TestRedis, open_up_to};
 use crate::replicas::About;
 use crate::state::{SecretText, Secrets};
 
@@ -106,6 +106,22 @@ async fn a_change_is_known_everywhere_at_once_and_after_a_gap() {
     within(one, "d", Duration::from_secs(5)).await;
     within(other, "d", Duration::from_secs(5)).await;
     stop.cancel();
+}
+
+#[tokio::test]
+async fn a_row_of_a_later_format_is_not_written_over() {
+    let (redis, scratch) = (TestRedis::start(), tempfile::tempdir().unwrap());
+    let state = state(&scratch);
+    let (old, new) = (open_up_to(1, &redis.address()).await, open_up_to(2, &redis.address()).await);
+    let by_old = SharedRecords::open(old, &state, true).await.unwrap();
+    let by_new = SharedRecords::open(new.clone(), &state, true).await.unwrap();
+    new.raise_format(2).await.unwrap();
+    approve(&by_new, "one", "a").await;
+    let row = Row::Approval("one".to_owned());
+    let refused = by_old.change(&row, |_| Some(approval("b"))).await.unwrap_err();
+    assert_eq!(refused, "`approval one` in the shared store was written by a later version");
+    by_new.refresh().await.unwrap();
+    assert_eq!(approved(&by_new, "one"), Some(sha("a")));
 }
 
 #[tokio::test]
