@@ -383,6 +383,7 @@ mod tests {
             "**",
             "https://*",
             "https://github.com/*",
+            "https://github.com//*",
             "https://github.com/acme*",
             "https://github.com/*/weather",
             "https://github.com/acme/*@refs/tags/*",

@@ -165,8 +165,8 @@ impl Identity {
         // `https://github.com/*` is everybody, and `https://github.com/acme*` also `acme-and-somebody-else`.
         let path = beginning.split_once("://").and_then(|(_, rest)| rest.split_once('/'));
         match path.and_then(|(_, path)| path.split_once('/')) {
-            Some(_) => Ok(Self::Beginning(beginning.to_owned())),
-            None => Err("before a `*` there must be a URL with at least the owner: `https://github.com/acme/…*`"),
+            Some((owner, _)) if !owner.is_empty() => Ok(Self::Beginning(beginning.to_owned())),
+            _ => Err("before a `*` there must be a URL with at least the owner: `https://github.com/acme/…*`"),
         }
     }
 

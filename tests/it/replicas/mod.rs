@@ -64,7 +64,7 @@ fn sharing(redis: &Redis, config: &str) -> Site {
     let url = redis.url();
     let site = Site::new().config(&format!("{config}[state]\nurl = \"{url}\"\n")).variable("TINYMCP_SECRET", SECRET);
     // For commands.
-    fs::write(site.path().join(".env"), format!("TINYMCP_SECRET=\"{SECRET}\"\n")).unwrap();
+    std::fs::write(site.path().join(".env"), format!("TINYMCP_SECRET=\"{SECRET}\"\n")).unwrap();
     site
 }
 

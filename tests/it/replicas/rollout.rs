@@ -7,7 +7,7 @@ use serde_json::Value;
 use tinymcp_tests::client::Client;
 use tinymcp_tests::cut::Way;
 use tinymcp_tests::guests::guest;
-use tinymcp_tests::http::{Request, Response};
+use tinymcp_tests::http::{Answer, Request};
 use tinymcp_tests::redis::Redis;
 use tinymcp_tests::registry::{Registry, WASM};
 use tinymcp_tests::server::{Server, Site};
@@ -64,7 +64,7 @@ async fn tools(server: &Server) -> Vec<String> {
     Client::modern(server).tool_names().await
 }
 
-async fn ready(server: &Server) -> Response {
+async fn ready(server: &Server) -> Answer {
     Request::new(server.address, "GET", "/readyz?details").send().await
 }
 
