@@ -114,7 +114,7 @@ async fn only_what_the_identity_has_signed_is_served() {
     let server = server.kill().start().await;
     assert_eq!(Client::modern(&server).tool_names().await, V1);
     let site = server.kill();
-    put_root(&site, &theirs);
+    put_root(&site, &Sigstore::new());
     assert!(problem(&site).contains("nobody that `trust` names has signed"), "{}", problem(&site));
     put_root(&site, &ours);
     assert_eq!(problem(&site), "");

@@ -214,7 +214,7 @@ fn sized(bytes: &[u8]) -> Vec<u8> {
 /// A value of ASN.1.
 fn der(tag: u8, content: &[u8]) -> Vec<u8> {
     match u8::try_from(content.len()).unwrap() {
-        length @ ..0x80 => [&[tag, length], content].concat(),
+        length @ ..=0x7f => [&[tag, length], content].concat(),
         length => [&[tag, 0x81, length], content].concat(),
     }
 }
@@ -230,7 +230,8 @@ fn to_be_signed(certificate: &[u8]) -> &[u8] {
 /// The lengths of the head and of the content of a value of ASN.1.
 fn head(der: &[u8]) -> (usize, usize) {
     match der[1] {
-        length @ ..0x80 => (2, usize::from(length)),
+        length @ ..=0x7f => (2, usize::from(length)),
+        // In one byte more, or in two.
         0x81 => (3, usize::from(der[2])),
         0x82 => (4, usize::from(u16::from_be_bytes([der[2], der[3]]))),
         other => panic!("{other:#x}"),
