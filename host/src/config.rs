@@ -7,7 +7,7 @@
 //!   `schema`: JSON schemas of single values.
 //! - `environment`: the process's variables and `.env`, as a value. Nothing else in the program reads a variable.
 //! - `document`: the file as a tree with line numbers. `reader`, `settings`, `table`: from the tree to the types.
-//! - `about`: what the server says of itself, files read.
+//! - `about`: what the server says of itself, files read. `files`: files that keys name.
 //! - `provider`: the built-in providers, and the one that is chosen, with the values of its variables.
 //! - `egress`: the way to the provider, its variables and files read. `grants`: what plugins may touch. `telemetry`: the
 //!   OTLP endpoint, its headers resolved.
@@ -29,6 +29,7 @@ mod document;
 pub mod effective;
 pub mod egress;
 pub mod environment;
+mod files;
 pub mod free;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
@@ -113,7 +114,7 @@ pub struct Setup {
     pub places: Places,
     /// The secrets of the root key that the environment gives.
     pub secrets: Secrets,
-    /// The files of `NAME_FILE` variables that were read for a value, and those of `about`.
+    /// The files of `NAME_FILE` variables that were read for a value, and those that keys name.
     pub value_files: ValueFiles,
     /// Warnings about values that are valid, and probably not meant; a line of the log each.
     pub warnings: Vec<Problem>,

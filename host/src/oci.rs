@@ -3,8 +3,8 @@
 //! [`mod@reference`] has the names, [`digest`] what they are held to, [`manifest`] what a registry says of an artifact.
 //! [`client`] sends requests, with the credentials that [`credentials`] finds and under the rules of [`registries`];
 //! [`challenge`] is what a registry asks for. [`pull`] and [`push`] are what is done with one, [`packages`] finds the registry of
-//! a package name, `signatures` fetches signatures, and [`cosign`] verifies them. [`cache`] keeps what was pulled, and [`lock`] is the file that says what
-//! runs.
+//! a package name. `signatures` fetches signatures; [`cosign`] verifies those by a key, and [`keyless`] those under a certificate.
+//! [`cache`] keeps what was pulled, and [`lock`] is the file that says what runs.
 //!
 //! This room knows nothing of WebAssembly, of routes and of the protocol.
 //!
@@ -26,6 +26,7 @@ pub(crate) mod digest;
 pub(crate) mod error;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
+pub(crate) mod keyless;
 pub(crate) mod lock;
 pub(crate) mod manifest;
 pub(crate) mod packages;

@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::settings::{client, wanted};
 use self::unlocked::{Unlocked, locked};
+use crate::config::trust::Cosign;
 use crate::config::{Config, Egress};
 use crate::oci::cache::{Cache, Kept, NotKept};
 use crate::oci::client::Client;
@@ -89,7 +90,7 @@ impl Order {
 /// A plugin whose file is there, verified and compiled; or why it is not.
 struct Prepared {
     order: Order,
-    outcome: Result<(Kept, Result<String, String>), Failed>,
+    outcome: Result<(Kept, Result<Cosign, String>), Failed>,
 }
 
 struct Failed {
@@ -112,7 +113,7 @@ pub(crate) fn at_hand(config: &Config) -> Sources {
             Ok(Err(reason)) => SourceState::NotLocked(reason),
             Ok(Ok(locked)) => match cache.get(&plugin, locked) {
                 Ok(kept) => {
-                    let cosign = signed(config, &plugin, locked, &kept).unwrap_or_else(|| Err(NO_KEY.to_owned()));
+                    let cosign = signed(config, &plugin, locked, &kept).unwrap_or_else(|| Err(NO_SIGNER.to_owned()));
                     SourceState::File { path: kept.path, sha256: kept.sha256, cosign }
                 }
                 Err(NotKept::Absent) => SourceState::Coming(
@@ -128,15 +129,21 @@ pub(crate) fn at_hand(config: &Config) -> Sources {
     wanted.into_iter().map(of).collect()
 }
 
-/// Said where `trust` names no key.
-const NO_KEY: &str = "no key of cosign is configured";
+/// Said where `trust` names nobody.
+const NO_SIGNER: &str = "no signer of cosign is configured";
 
-/// The key that has signed the artifact, or why none has; nothing where none is asked for.
-fn signed(config: &Config, plugin: &str, locked: &Locked, kept: &Kept) -> Option<Result<String, String>> {
-    let trust = config.plugin(plugin).trust.as_ref()?;
-    let key = trust.cosign.as_ref()?;
-    let verified = key.key().verify(&kept.signatures, &locked.manifest);
-    Some(verified.map(|()| key.as_str().to_owned()))
+/// The signer of the artifact, or why it has none; nothing where none is asked for.
+fn signed(config: &Config, plugin: &str, locked: &Locked, kept: &Kept) -> Option<Result<Cosign, String>> {
+    let signer = config.plugin(plugin).trust.as_ref()?.cosign.clone()?;
+    Some(signer.verify(&kept.signatures, &locked.manifest).map(|()| signer))
+}
+
+/// Verifies on a thread of its own.
+async fn signed_apart(config: &Config, plugin: &str, locked: &Locked, kept: &Kept) -> Option<Result<Cosign, String>> {
+    let signer = config.plugin(plugin).trust.as_ref()?.cosign.clone()?;
+    let (signatures, manifest) = (kept.signatures.clone(), locked.manifest.clone());
+    let verify = move || signer.verify(&signatures, &manifest).map(|()| signer);
+    Some(tokio::task::spawn_blocking(verify).await.unwrap_or_else(|error| Err(error.to_string())))
 }
 
 impl Supply {
@@ -402,7 +409,7 @@ async fn prepare(
             tracing::debug!(plugin = order.plugin, "plugin `{}` cannot be compiled ahead: {problem}", order.plugin);
         }
     }
-    let cosign = cosign.unwrap_or_else(|| Err(NO_KEY.to_owned()));
+    let cosign = cosign.unwrap_or_else(|| Err(NO_SIGNER.to_owned()));
     Prepared { order, outcome: Ok((kept, cosign)) }
 }
 
@@ -450,8 +457,8 @@ pub(crate) async fn verify(
     config: &Config,
     (plugin, locked): (&str, &Locked),
     kept: &mut Kept,
-) -> Option<Result<String, String>> {
-    let first = signed(config, plugin, locked, kept)?;
+) -> Option<Result<Cosign, String>> {
+    let first = signed_apart(config, plugin, locked, kept).await?;
     if first.is_ok() {
         return Some(first);
     }
@@ -461,7 +468,7 @@ pub(crate) async fn verify(
             if let Err(error) = cache.put_signatures(plugin, &locked.manifest, &kept.signatures) {
                 tracing::warn!(plugin, %error, "signatures of plugin `{plugin}` not kept");
             }
-            signed(config, plugin, locked, kept)
+            signed_apart(config, plugin, locked, kept).await
         }
         Err(error) => Some(Err(format!("the signatures cannot be had: {error}"))),
     }

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use super::plugin_loader::PluginLoader;
 use super::{Failure, output};
 use crate::config::ByteSize;
+use crate::config::trust::Cosign;
 use crate::oci::cache::{Cache, Kept};
 use crate::oci::client::Client;
 use crate::oci::lock::{Lock, Locked};
@@ -33,7 +34,7 @@ pub(super) struct Found {
     pub(super) resolved: Resolved,
     pub(super) kept: Kept,
     /// `trust` asks for a signature of cosign, and there is one, or there is none for this reason.
-    pub(super) signed: Option<Result<String, String>>,
+    pub(super) signed: Option<Result<Cosign, String>>,
 }
 
 impl Locking {
@@ -121,7 +122,7 @@ pub(super) fn print(plugin: &str, found: &Found) {
     output::line(&format!("  manifest   {manifest}"));
     output::line(&format!("  component  {component}, {}", ByteSize::from_bytes(*size)));
     match &found.signed {
-        Some(Ok(_)) => output::line("  signed by the key of `trust`"),
+        Some(Ok(signer)) => output::line(&format!("  signed by {signer}")),
         Some(Err(why)) => output::warning(&format!("`{plugin}` is not served: {why}")),
         None => {}
     }

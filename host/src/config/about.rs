@@ -1,21 +1,16 @@
 //! What this server says of itself to clients and people: names, texts and a picture, files read.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::Read as _;
-use std::path::Path;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::files;
 use super::key::Key;
 use super::keys::Config;
 use super::problem::Fault;
 use super::reader::Reader;
-
-/// The largest file of instructions or of a picture: every client gets it when it connects.
-const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// Instructions of which some clients cut off the rest (Claude Code: 2 KiB).
 const INSTRUCTIONS_BYTES: usize = 2048;
@@ -110,8 +105,7 @@ fn instructions(config: &Config, reader: &mut Reader<'_>) -> Option<String> {
         return shown(text.as_ref());
     }
     let path = path.as_ref()?;
-    let read = read(path).and_then(|bytes| String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned()));
-    let text = kept(read, path, &key, reader);
+    let text = files::kept(files::read_text(path), path, &key, &reader.source_of(&key), reader);
     shown(text.as_ref())
 }
 
@@ -133,8 +127,8 @@ fn icon(config: &Config, reader: &mut Reader<'_>) -> Option<Icon> {
         return None;
     }
     let path = reader.directory.join(written);
-    let read = read(&path).and_then(|bytes| data_url(&bytes));
-    let src = kept(read, &path, &key, reader)?;
+    let read = files::read(&path).and_then(|bytes| data_url(&bytes));
+    let src = files::kept(read, &path, &key, &reader.source_of(&key), reader)?;
     let media_type = PICTURES.iter().map(|(_, kind)| *kind).chain([WEBP]);
     let media_type = media_type.into_iter().find(|kind| src.starts_with(&format!("data:{kind};")));
     Some(Icon { src: src.into(), media_type })
@@ -150,40 +144,6 @@ fn data_url(bytes: &[u8]) -> Result<String, String> {
         Some(kind) => Ok(format!("data:{kind};base64,{}", STANDARD.encode(bytes))),
         None => Err("it is no PNG, JPEG, GIF or WebP".to_owned()),
     }
-}
-
-/// What a file gives, or else what it gave before: whatever else has changed need not wait for it.
-fn kept(read: Result<String, String>, path: &Path, key: &Key, reader: &mut Reader<'_>) -> Option<String> {
-    let (gives, kept) = match read {
-        Ok(text) => (Some(text), None),
-        Err(reason) => match reader.environment.last_of(path) {
-            Some(last) => {
-                let line = format!("`{key}`: `{}`: {reason}; what it gave last stays in force", path.display());
-                (Some(last), Some(line))
-            }
-            None => {
-                let source = reader.source_of(key);
-                reader.problem(&source, key, Fault::Conflict(format!("`{}`: {reason}", path.display())));
-                (None, None)
-            }
-        },
-    };
-    reader.environment.note(path, gives.clone(), kept);
-    gives
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    // A pipe in the place of a file could keep its reader waiting for ever.
-    if !fs::metadata(path).map_err(|error| error.to_string())?.is_file() {
-        return Err("it is no regular file".to_owned());
-    }
-    let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(|error| error.to_string())?;
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(format!("it is larger than {} KiB", FILE_BYTES_MAX / 1024));
-    }
-    Ok(bytes)
 }
 
 fn warn_of_long_instructions(config: &Config, reader: &mut Reader<'_>, of_server: Option<&str>) {
@@ -205,6 +165,9 @@ fn warn_of_long_instructions(config: &Config, reader: &mut Reader<'_>, of_server
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
     use crate::config::{Environment, Invocation, Purpose, Setup};
 

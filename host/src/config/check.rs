@@ -86,7 +86,7 @@ fn shared_state_is_kept_safe(config: &Config, secrets: Option<&Secrets>, reader:
 fn cosign_is_of_registries(config: &Config, reader: &mut Reader<'_>) {
     for (name, plugin) in &config.plugin {
         if plugin.from.is_none() && plugin.trust.as_ref().is_some_and(|trust| trust.cosign.is_some()) {
-            let message = "a key of cosign is for a plugin that comes from a registry: say which with `from`, or trust a digest or a key of minisign";
+            let message = "`cosign` is for a plugin that comes from a registry: say which with `from`, or trust a digest or a key of minisign";
             reader.conflict(&[plugin_key(name, "trust")], message);
         }
     }

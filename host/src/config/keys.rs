@@ -439,7 +439,7 @@ table! {
         /// Holds back its file, as `plugins.approve` does for all.
         approve: Option<Approve>,
         /// The only files that are loaded under its name: `{ sha256 = "…" }`, `{ minisign = "KEY" }`, or, with `from`,
-        /// `{ cosign = "KEY" }`.
+        /// `{ cosign = "KEY" }` or `{ cosign = { identity = "…", issuer = "…" } }`.
         trust: Option<Trust>,
         /// Requests that it may make: `https://api.example.com`, or a table with more to say.
         http: Vec<Short<HttpEntry>> = [],

@@ -3,18 +3,22 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
+use std::path::PathBuf;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::document::{Node, Value};
+use super::files;
 use super::key::Key;
 use super::problem::Fault;
 use super::reader::{Reader, Setting, Shape};
 use super::table::table;
 use super::text::{InvalidValue, name};
-use crate::oci::cosign::CosignKey;
+use crate::oci::cosign::{CosignKey, CosignSignature};
+use crate::oci::digest::Digest;
+use crate::oci::keyless::{Identity, Root, Signer};
 
 /// Whether somebody has to look at a file before it goes live.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,8 +86,8 @@ table! {
         sha256: Option<Sha256Text>,
         /// Files that are signed with this key of minisign, beside them as `NAME.wasm.minisig`.
         minisign: Option<MinisignKey>,
-        /// Artifacts of a registry that are signed with this key of cosign.
-        cosign: Option<CosignPublicKey>,
+        /// Artifacts of a registry that are signed with cosign by this key, or by this identity.
+        cosign: Option<Cosign>,
     }
 }
 
@@ -144,8 +148,142 @@ impl JsonSchema for Trust {
             json_schema!({ "type": "object", "properties": properties, "required": [name], "additionalProperties": false })
         };
         let (sha256, minisign) = (Sha256Text::json_schema(generator), MinisignKey::json_schema(generator));
-        let cosign = CosignPublicKey::json_schema(generator);
+        let cosign = Cosign::json_schema(generator);
         json_schema!({ "oneOf": [only("sha256", sha256), only("minisign", minisign), only("cosign", cosign)] })
+    }
+}
+
+/// The signer of cosign that counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cosign {
+    /// Whoever has this key.
+    Key(CosignPublicKey),
+    /// Whoever was somebody by the word of an issuer.
+    Keyless(Keyless),
+}
+
+table! {
+    /// A signer without a key.
+    pub struct KeylessKeys {
+        /// Who has signed, as the certificate says it; with a `*` at the end, everybody who begins so.
+        identity: Option<SignerIdentity>,
+        /// Who says so, as the certificate names them.
+        issuer: Option<SignerIssuer>,
+        /// The authorities and logs of a Sigstore of one's own, a `trusted_root.json`; without it, those of the public one.
+        trusted_root: Option<TrustedRoot>,
+    }
+}
+
+/// A signer without a key, whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keyless {
+    identity: SignerIdentity,
+    issuer: SignerIssuer,
+    root: TrustedRoot,
+}
+
+/// The authorities and logs of a Sigstore, read from their file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrustedRoot(Root);
+
+impl Cosign {
+    /// Tells whether one of these signatures is by this signer and of this manifest.
+    ///
+    /// # Errors
+    /// Why none is.
+    pub(crate) fn verify(&self, signatures: &[CosignSignature], manifest: &Digest) -> Result<(), String> {
+        match self {
+            Self::Key(key) => key.key().verify(signatures, manifest),
+            Self::Keyless(keyless) => keyless.signer().verify(signatures, manifest),
+        }
+    }
+}
+
+impl fmt::Display for Cosign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(_) => f.write_str("the key of `trust`"),
+            Self::Keyless(Keyless { identity, issuer, .. }) => write!(f, "`{identity}` (issuer `{issuer}`)"),
+        }
+    }
+}
+
+impl Setting for Cosign {
+    fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
+        match &node.value {
+            Value::Text(_) => CosignPublicKey::read(node, key, reader).map(Self::Key),
+            // What is in it is shown with it.
+            Value::Table(_) => {
+                let keys = reader.item::<KeylessKeys>(node, key)?;
+                Keyless::of(keys, node, key, reader).map(Self::Keyless)
+            }
+            _ => {
+                reader.wrong_type(node, key, "a public key of cosign, or a table with `identity` and `issuer`");
+                None
+            }
+        }
+    }
+}
+
+impl JsonSchema for Cosign {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Cosign".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut keyless = KeylessKeys::json_schema(generator);
+        keyless.insert("required".to_owned(), serde_json::json!(["identity", "issuer"]));
+        json_schema!({ "anyOf": [CosignPublicKey::json_schema(generator), keyless] })
+    }
+}
+
+impl Keyless {
+    /// Anybody can be anybody by the word of an issuer of their own, and every issuer vouches for many.
+    fn of(keys: KeylessKeys, node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
+        let KeylessKeys { identity, issuer, trusted_root } = keys;
+        if let (Some(identity), Some(issuer)) = (identity, issuer) {
+            return Some(Self { identity, issuer, root: trusted_root.unwrap_or_default() });
+        }
+        if !["identity", "issuer"].iter().any(|name| reader.is_wrong(&key.child(name))) {
+            let message = "it needs both `identity` and `issuer`: `cosign verify` takes the same as --certificate-identity and --certificate-oidc-issuer";
+            reader.problem(&node.source, key, Fault::Conflict(message.to_owned()));
+        }
+        None
+    }
+
+    fn signer(&self) -> Signer {
+        Signer {
+            identity: Identity::read(self.identity.as_str()).expect("it was accepted when it was read"),
+            issuer: self.issuer.as_str().to_owned(),
+            root: self.root.0.clone(),
+        }
+    }
+}
+
+impl Setting for TrustedRoot {
+    fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
+        let path = PathBuf::read(node, key, reader)?;
+        let read = files::read_text(&path).and_then(|json| Root::read(&json).map(|_| json));
+        let json = files::kept(read, &path, key, &node.source, reader)?;
+        Root::read(&json).ok().map(Self)
+    }
+}
+
+impl JsonSchema for TrustedRoot {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "TrustedRoot".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        PathBuf::json_schema(generator)
     }
 }
 
@@ -162,6 +300,32 @@ name! {
 name! {
     /// A public key of cosign: its file, or the lines between its first and its last.
     pub struct CosignPublicKey = cosign_key, "a public key of cosign", "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEI4syV7zbIoYWQKW7ArbyeXIV0Lm7IqfvzGOdj50sPZ4ZICzY0EgpUYppWaSpYofjxlKxyNJu+kL2QBG9SSjDCA==", r"[\s\S]*MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE[A-Za-z0-9+/=\s]+[\s\S]*"
+}
+
+name! {
+    /// The identity of a signer without a key: that of a workflow, or an address of mail.
+    pub struct SignerIdentity = signer_identity, "an identity", "https://github.com/acme/weather/.github/workflows/release.yml@refs/tags/*", r"[^*]+\*?"
+}
+
+name! {
+    /// Whoever says who a signer is.
+    pub struct SignerIssuer = signer_issuer, "an issuer", "https://token.actions.githubusercontent.com", r"https?://[^*]+"
+}
+
+fn signer_identity(text: &str) -> Result<String, InvalidValue> {
+    match Identity::read(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(reason) => Err(reason.into()),
+    }
+}
+
+fn signer_issuer(text: &str) -> Result<String, InvalidValue> {
+    let is_url =
+        ["https://", "http://"].iter().any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()));
+    match is_url && !text.contains('*') {
+        true => Ok(text.to_owned()),
+        false => Err("expected the URL of one issuer, whole".into()),
+    }
 }
 
 fn sha256_text(text: &str) -> Result<String, InvalidValue> {
@@ -201,6 +365,36 @@ mod tests {
 
     use super::*;
     use crate::config::text::Text;
+
+    #[test]
+    fn an_identity_is_whole_or_ends_with_a_star() {
+        for right in [
+            SignerIdentity::EXAMPLE,
+            "https://github.com/acme/*",
+            "https://github.com/acme/weather/.github/workflows/release.yml@refs/heads/main",
+            "alice@example.com",
+            "spiffe://acme.example/ns/release/*",
+        ] {
+            assert_eq!(right.parse::<SignerIdentity>().map(|text| text.to_string()), Ok(right.to_owned()));
+        }
+        for wrong in [
+            "",
+            "*",
+            "**",
+            "https://*",
+            "https://github.com/*",
+            "https://github.com//*",
+            "https://github.com/acme*",
+            "https://github.com/*/weather",
+            "https://github.com/acme/*@refs/tags/*",
+            "alice@*",
+        ] {
+            assert!(wrong.parse::<SignerIdentity>().is_err(), "{wrong}");
+        }
+        for wrong in ["", "token.actions.githubusercontent.com", "https://", "https://*.example"] {
+            assert!(wrong.parse::<SignerIssuer>().is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn what_is_trusted_is_written_in_one_way() {

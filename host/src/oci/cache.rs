@@ -24,8 +24,8 @@ pub(crate) const DIRECTORY: &str = "pulled";
 const MANIFEST: &str = "manifest.json";
 const SIGNATURES: &str = "cosign.json";
 
-/// Bytes of the signatures that are kept.
-const MAX_SIGNATURES_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of the signatures that are kept: as many and as large as are taken from a registry, as JSON within JSON.
+const MAX_SIGNATURES_BYTES: usize = 32 * 1024 * 1024;
 
 /// What is in no lock stays for so long: a command pulls before it writes the lock.
 const UNLOCKED_FOR: Duration = Duration::from_secs(3600);

@@ -3,7 +3,7 @@
 //! an envelope (DSSE 1.0.2).
 //!
 //! It needs no registry: `signatures` fetches them. The document is signed, and only the digest in it counts: the name in
-//! it is not compared, since a mirror and a copy have another one.
+//! it is not compared, since a mirror and a copy have another one. Signatures without a key are [`super::keyless`]'s.
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use base64::Engine;
@@ -40,6 +40,9 @@ pub(crate) struct CosignSignature {
     /// What is signed.
     #[serde(default, skip_serializing_if = "Form::is_simple")]
     pub(super) form: Form,
+    /// The whole bundle, if there is a certificate in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) bundle: Option<String>,
 }
 
 /// What a signature is of.
@@ -77,28 +80,47 @@ impl Form {
                 let payload: Payload = serde_json::from_slice(payload).ok()?;
                 (payload.critical.of == PAYLOAD_TYPE).then(|| payload.critical.image.digest.parse().ok()).flatten()
             }
-            Self::Statement => {
-                let statement: Statement = serde_json::from_slice(payload).ok()?;
-                // Several things at once are signed by nobody here.
-                let [subject] = statement.subject.as_slice() else { return None };
-                (statement.predicate_type == SIGN)
-                    .then(|| format!("sha256:{}", subject.digest.sha256).parse().ok())
-                    .flatten()
-            }
+            Self::Statement => Statement::read(payload)?.signs(),
         }
     }
 }
 
+/// What is in an envelope (in-toto Statement, v1).
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Statement {
-    predicate_type: String,
+pub(super) struct Statement {
+    pub(super) predicate_type: String,
     subject: Vec<Subject>,
+}
+
+impl Statement {
+    /// Reads one; none, if it is not about things by their SHA-256.
+    pub(super) fn read(payload: &[u8]) -> Option<Self> {
+        serde_json::from_slice(payload).ok()
+    }
+
+    /// The manifest that it signs.
+    pub(super) fn signs(&self) -> Option<Digest> {
+        // Several things at once are signed by nobody here.
+        let [subject] = self.subject.as_slice() else { return None };
+        (self.predicate_type == SIGN).then(|| subject.digest()).flatten()
+    }
+
+    /// Tells whether it is about a manifest, whatever it says of it.
+    pub(super) fn is_about(&self, manifest: &Digest) -> bool {
+        self.subject.iter().any(|subject| subject.digest().as_ref() == Some(manifest))
+    }
 }
 
 #[derive(Deserialize)]
 struct Subject {
     digest: SubjectDigest,
+}
+
+impl Subject {
+    fn digest(&self) -> Option<Digest> {
+        format!("sha256:{}", self.digest.sha256).parse().ok()
+    }
 }
 
 #[derive(Deserialize)]
@@ -183,7 +205,7 @@ mod tests {
     fn sign(pair: &EcdsaKeyPair, payload: &str) -> CosignSignature {
         let signature = pair.sign(&SystemRandom::new(), payload.as_bytes()).unwrap();
         let form = Form::Simple;
-        CosignSignature { payload: STANDARD.encode(payload), signature: STANDARD.encode(signature), form }
+        CosignSignature { payload: STANDARD.encode(payload), signature: STANDARD.encode(signature), form, bundle: None }
     }
 
     fn state(pair: &EcdsaKeyPair, statement: &str) -> CosignSignature {
@@ -247,7 +269,7 @@ mod tests {
         let kept: CosignSignature = serde_json::from_value(serde_json::to_value(&good).unwrap()).unwrap();
         assert_eq!(kept, good);
         let before: CosignSignature = serde_json::from_str(r#"{"payload":"a","signature":"b"}"#).unwrap();
-        assert_eq!(before.form, Form::Simple);
+        assert_eq!((before.form, before.bundle), (Form::Simple, None));
     }
 
     #[test]

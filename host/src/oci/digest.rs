@@ -38,6 +38,11 @@ impl Digest {
         self.algorithm
     }
 
+    /// Its hexadecimal digits, if it is by SHA-256.
+    pub(crate) fn sha256_hex(&self) -> Option<&str> {
+        (self.algorithm == Algorithm::Sha256).then_some(self.hex.as_str())
+    }
+
     /// True if it is that of these bytes.
     pub(crate) fn is_of(&self, bytes: &[u8]) -> bool {
         let mut hasher = Hasher::new(self.algorithm);

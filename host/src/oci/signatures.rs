@@ -1,6 +1,7 @@
 //! Signatures of cosign in a registry. Up to cosign 2 they are at the tag `sha256-….sig` of the repository, a layer for each
 //! (Signature specification). From cosign 3 on each is a bundle in an artifact of its own that names what it is about (Bundle
-//! specification; OCI Distribution Specification 1.1, referrers). [`super::cosign`] verifies them.
+//! specification; OCI Distribution Specification 1.1, referrers). [`super::cosign`] verifies those by a key, and
+//! [`super::keyless`] those under a certificate.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::StatusCode;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::client::{Action, Ask, Client};
 use super::cosign::{CosignSignature, Form, STATEMENT_TYPE};
@@ -70,7 +72,16 @@ struct BundleManifest {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Bundle {
+    #[serde(default)]
+    verification_material: Material,
     dsse_envelope: Envelope,
+}
+
+/// How a bundle says who has signed.
+#[derive(Default, Deserialize)]
+struct Material {
+    #[serde(default)]
+    certificate: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -86,15 +97,17 @@ struct EnvelopeSignature {
     sig: String,
 }
 
-/// The signature of a bundle; none, if it is about something else. Whoever it says has signed is not asked: the key of `trust`
-/// tells.
+/// The signature of a bundle; none, if it is about something else. Whoever it says has signed is not asked: `trust` tells whether
+/// a key or a certificate counts. The whole of it is kept where there is a certificate, which nothing less verifies.
 pub(super) fn of_bundle(bytes: &[u8]) -> Option<CosignSignature> {
-    let Bundle { dsse_envelope: Envelope { payload_type, payload, signatures } } =
-        serde_json::from_slice(bytes).ok()?;
+    let text = std::str::from_utf8(bytes).ok()?;
+    let Bundle { verification_material, dsse_envelope } = serde_json::from_str(text).ok()?;
+    let Envelope { payload_type, payload, signatures } = dsse_envelope;
     // A bundle has one signature (Sigstore bundle, v0.3).
     let [signature] = <[EnvelopeSignature; 1]>::try_from(signatures).ok()?;
     let is_statement = payload_type == STATEMENT_TYPE && payload.len() <= MAX_PAYLOAD_CHARS;
-    is_statement.then_some(CosignSignature { payload, signature: signature.sig, form: Form::Statement })
+    let bundle = verification_material.certificate.map(|_| text.to_owned());
+    is_statement.then_some(CosignSignature { payload, signature: signature.sig, form: Form::Statement, bundle })
 }
 
 impl Client {
@@ -133,8 +146,8 @@ impl Client {
         for layer in layers.take(MAX_SIGNATURES) {
             let Some(signature) = layer.annotations.get(SIGNATURE) else { continue };
             let payload = self.small_blob(repository, &layer.descriptor, MAX_PAYLOAD_BYTES).await?;
-            let form = Form::Simple;
-            signatures.push(CosignSignature { payload: STANDARD.encode(payload), signature: signature.clone(), form });
+            let (payload, signature) = (STANDARD.encode(payload), signature.clone());
+            signatures.push(CosignSignature { payload, signature, form: Form::Simple, bundle: None });
         }
         Ok(signatures)
     }

@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::config::trust::Cosign;
+
 /// Such files by the name of their plugin, in snake case.
 pub type Sources = BTreeMap<String, Source>;
 
@@ -28,8 +30,8 @@ pub enum SourceState {
         path: PathBuf,
         /// Its SHA-256 digest, in hexadecimal.
         sha256: String,
-        /// The key of cosign that is known to have signed it, or why none is.
-        cosign: Result<String, String>,
+        /// The signer of cosign that is known to have signed it, or why none is.
+        cosign: Result<Cosign, String>,
     },
     /// It is not there yet, for this reason, and may be in a moment. A start waits for it, as for files that compile.
     Coming(String),

@@ -1,10 +1,12 @@
 //! Plugins from registries: a real one, with a login and without, and one that lies.
 
 mod hostile;
+mod keyless;
 mod locked;
 mod logins;
 mod published;
 mod signed;
+mod sigstore;
 
 use std::fs;
 use std::path::Path;

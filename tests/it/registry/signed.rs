@@ -9,13 +9,12 @@ use tinymcp_tests::peer::{Peer, Script};
 use tinymcp_tests::registry::{MANIFEST, Registry, WASM, descriptor, digest, manifest};
 use tinymcp_tests::server::Site;
 
+use super::sigstore::{BUNDLE, SIGN};
 use super::{V1, done, first, from, problem, run, second};
 
 const PAYLOAD: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 
-const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-const SIGN: &str = "https://sigstore.dev/cosign/sign/v1";
 
 /// Signs a manifest as `cosign sign --key` does up to version 2.
 async fn sign(registry: &Registry, name: &str, of: &str, says: &str, key: &KeyPair) {
@@ -77,6 +76,18 @@ fn referrers(manifests: &[Value]) -> Value {
     json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": described })
 }
 
+/// Attaches bundles to a manifest, where a registry keeps no list of what refers to it.
+pub(super) async fn attach(registry: &Registry, name: &str, signed: &str, bundles: &[Vec<u8>]) {
+    let mut manifests = Vec::new();
+    for bundle in bundles {
+        let manifest = bundle_manifest(bundle, signed);
+        registry.put_blob(name, bundle).await;
+        registry.put_manifest(name, &format!("bundle-{}", manifests.len()), &manifest).await;
+        manifests.push(manifest);
+    }
+    registry.put_manifest(name, &signed.replace(':', "-"), &referrers(&manifests)).await;
+}
+
 fn trusting(reference: &str, key: &KeyPair) -> String {
     format!("{}trust = {{ cosign = \"\"\"\n{}\"\"\" }}\n", from(reference), key.public_key_pem())
 }
@@ -134,14 +145,7 @@ async fn a_bundle_of_cosign_3_is_found_at_a_tag() {
         bundle(&signed, SIGN, &key),
     ];
     for count in [3, 4] {
-        let mut manifests = Vec::new();
-        for bundle in &bundles[..count] {
-            let manifest = bundle_manifest(bundle, &signed);
-            registry.put_blob("org/weather", bundle).await;
-            registry.put_manifest("org/weather", &format!("bundle-{}", manifests.len()), &manifest).await;
-            manifests.push(manifest);
-        }
-        registry.put_manifest("org/weather", &signed.replace(':', "-"), &referrers(&manifests)).await;
+        attach(&registry, "org/weather", &signed, &bundles[..count]).await;
         let shown = done(&site, &["update"]);
         let said = if count == 3 { "none of the signatures of sha256:" } else { "the lock is as it has to be" };
         assert!(shown.contains(said), "{shown}");
@@ -192,10 +196,7 @@ fn a_key_of_cosign_is_for_what_comes_from_a_registry() {
     let key = KeyPair::generate().unwrap().public_key_pem();
     let site = Site::new().config(&format!("[plugin.weather]\ntrust = {{ cosign = \"\"\"\n{key}\"\"\" }}\n"));
     let said = site.run(&["check"]);
-    assert!(
-        said.code != 0 && said.stderr.contains("a key of cosign is for a plugin that comes from a registry"),
-        "{said:?}"
-    );
+    assert!(said.code != 0 && said.stderr.contains("`cosign` is for a plugin that comes from a registry"), "{said:?}");
     let site = Site::new().config("[plugin.weather]\ntrust = { cosign = \"cosign.pub\" }\n");
     let said = site.run(&["check"]);
     assert!(said.code != 0 && said.stderr.contains("expected a public key of cosign"), "{said:?}");

@@ -83,11 +83,12 @@ impl Standing {
             _ => Err("only what comes from a registry has a signature of cosign".to_owned()),
         };
         let Some((trust, highest)) = &self.trust else { return Ok(None) };
-        if let Some(key) = &trust.cosign {
+        if let Some(signer) = &trust.cosign {
             // That the bytes are those of the signature was found out with their digest.
             match cosign {
-                Ok(signed) if signed == key.as_str() => {}
-                Ok(_) => return Err("it is signed by another key of cosign than that of `trust`".to_owned()),
+                Ok(signed) if signed == *signer => {}
+                // `trust` is another one since, and a look at the signatures is under way.
+                Ok(_) => return Err("it is signed with cosign by another than `trust` names".to_owned()),
                 Err(why) => return Err(format!("`trust` demands a signature of cosign: {why}")),
             }
         }
