@@ -1,9 +1,11 @@
 //! The lock decides what runs: without it nothing does, and what has moved elsewhere runs when an operator says so.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tinymcp_tests::client::Client;
+use tinymcp_tests::cut::Way;
 use tinymcp_tests::registry::{Registry, WASM, files};
 use tinymcp_tests::server::Site;
 use tinymcp_tests::until;
@@ -49,6 +51,78 @@ async fn nothing_runs_that_is_not_locked() {
     server.site().configure("");
     client.wait_for_tools(&V2).await;
     assert!(done(server.site(), &["update"]).contains("is locked no more"));
+}
+
+/// The configuration and the lock are two files: whichever comes first, nothing is missing meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_served_goes_on_until_both_files_have_come() {
+    let registry = Registry::start().await;
+    registry.put("org/weather", "1", &[(WASM, &first())]).await;
+    registry.put("org/weather", "2", &[(WASM, &second())]).await;
+    let configs = ["1", "2"].map(|tag| from(&registry.at(&format!("org/weather:{tag}"))));
+    let locks = configs.each_ref().map(|config| {
+        let desk = Site::new().config(config);
+        done(&desk, &["update"]);
+        lock_of(&desk)
+    });
+    let site = Site::new().config(&configs[0]);
+    let bring = |site: &Site, which: usize| {
+        fs::write(site.path().join("coming.lock"), &locks[which]).unwrap();
+        fs::rename(site.path().join("coming.lock"), site.path().join("tinymcp.lock")).unwrap();
+    };
+    bring(&site, 0);
+    let server = site.start().await;
+    let client = Client::modern(&server);
+    client.wait_for_tools(&V1).await;
+    for (lock_first, which) in [(false, 1), (true, 0)] {
+        let (before, after) = if which == 1 { (&V1[..], &V2[..]) } else { (&V2[..], &V1[..]) };
+        let steps: [&dyn Fn(); 2] = [&|| server.site().configure(&configs[which]), &|| bring(server.site(), which)];
+        let steps = if lock_first { [steps[1], steps[0]] } else { steps };
+        for step in steps {
+            step();
+            let begin = Instant::now();
+            while begin.elapsed() < Duration::from_millis(1500) {
+                let names = client.tool_names().await;
+                assert!(names == before || names == after, "{names:?}");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        client.wait_for_tools(after).await;
+    }
+    // A lock that is read half has a moment, too.
+    fs::write(server.site().path().join("tinymcp.lock"), "version = 1\n").unwrap();
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    assert_eq!(client.tool_names().await, V1);
+    client.wait_for_tools(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_waits_for_what_has_to_be_pulled_for_a_time() {
+    let registry = Registry::start().await;
+    registry.put("org/weather", "1", &[(WASM, &first())]).await;
+    let way = Way::to(registry.address.port()).await;
+    let host = registry.host();
+    let config =
+        format!("{}[registry.\"{host}\"]\nmirror = \"127.0.0.1:{}\"\n", from(&registry.at("org/weather:1")), way.port);
+    let fresh = |wait: &str| {
+        let site = Site::new().config(&config).variable("TINYMCP_PLUGINS_WAIT", wait);
+        done(&site, &["update"]);
+        fs::remove_dir_all(site.path().join(".tinymcp/pulled")).unwrap();
+        site
+    };
+    let (short, long) = (fresh("2s"), fresh("1m"));
+    way.cut(true);
+    let server = short.launch().await;
+    assert_eq!(server.get("/readyz").await.status, 503);
+    server.log.wait_for("1 files are still being pulled or loaded after `plugins.wait`").await;
+    until("a server that has waited", async || server.get("/readyz").await.status == 200).await;
+    assert_eq!(Client::modern(&server).tool_names().await, Vec::<String>::new());
+    let server = long.launch().await;
+    assert_eq!(server.get("/readyz").await.status, 503);
+    way.cut(false);
+    // Whoever asks first has all of it.
+    assert_eq!(Client::modern(&server).tool_names().await, V1);
+    assert_eq!(server.get("/readyz").await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

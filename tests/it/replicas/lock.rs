@@ -163,3 +163,57 @@ async fn another_lock_is_named_and_stops_nobody() {
     lock(one.site(), &published.first);
     Client::modern(&one).wait_for_tools(&V1).await;
 }
+
+/// A server whose state directory is new, as each of a rollout in containers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_server_is_not_ready_before_it_has_what_others_serve() {
+    let (redis, published) = (Redis::durable(), Published::new().await);
+    let one = published.server(&redis, "").await;
+    let way = Way::to(published.registry.address.port()).await;
+    let host = published.registry.host();
+    let through = format!("[registry.\"{host}\"]\nmirror = \"127.0.0.1:{}\"\n", way.port);
+    let site = sharing(&redis, &format!("{through}{}", published.from)).variable("TINYMCP_PLUGINS_WAIT", "1s");
+    lock(&site, &published.first);
+    way.cut(true);
+    let begin = Instant::now();
+    let new = site.launch().await;
+    new.log.wait_for("still being pulled or loaded after `plugins.wait`").await;
+    while begin.elapsed() < Duration::from_secs(9) {
+        assert_eq!(ready(&new).await.status, 503, "{:?}", begin.elapsed());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let details: Value = ready(&new).await.json();
+    assert_eq!(details["ahead"].as_array().map(Vec::len), Some(1), "{details}");
+    way.cut(false);
+    until("a server that is ready", async || ready(&new).await.status == 200).await;
+    assert_eq!((tools(&new).await, tools(&one).await), (V1.map(String::from).to_vec(), V1.map(String::from).to_vec()));
+}
+
+/// Only one of the servers gets another name for the plugin, and its lock a moment later.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_missing_while_another_origin_waits_for_the_others() {
+    let (redis, published) = (Redis::durable(), Published::new().await);
+    let patient = "[plugins]\nupdate_wait = \"4s\"\n";
+    let one = published.server(&redis, patient).await;
+    let other = published.server(&redis, patient).await;
+    are_known(&[&one, &other]).await;
+    published.registry.put("org/greeter", "2", &[(WASM, &guest("greeter-v2"))]).await;
+    let from = published.from.replace("org/greeter:1", "org/greeter:2");
+    one.site().configure(&format!("{patient}{from}[state]\nurl = \"{}\"\n", redis.url()));
+    let desk = Site::new().config(&from);
+    assert_eq!(desk.run(&["update"]).code, 0);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    lock(one.site(), &fs::read_to_string(desk.path().join("tinymcp.lock")).unwrap());
+    let begin = Instant::now();
+    loop {
+        let names = tools(&one).await;
+        if names == V2 {
+            break;
+        }
+        assert_eq!(names, V1);
+        assert!(begin.elapsed() < Duration::from_secs(20), "it does not change over");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(begin.elapsed() > Duration::from_secs(2), "it did not wait");
+    assert_eq!(tools(&other).await, V1);
+}

@@ -94,6 +94,17 @@ impl Topology {
         }
     }
 
+    /// The one server of a store that has no more.
+    ///
+    /// # Panics
+    /// It has.
+    pub fn only(&self) -> &Redis {
+        match self {
+            Self::One(redis) => redis,
+            Self::Cluster(_) | Self::Sentinel(_) => panic!("this store has several servers"),
+        }
+    }
+
     /// Kills a server that takes writes, and returns once there is one again: itself, with what is on its disk; or another one,
     /// which may not have had the last writes, and which it follows from then on.
     ///
