@@ -271,6 +271,7 @@ impl LastRead {
             format: crate::redis::FORMAT,
             settings: self.effective.shared(),
             rollout: None,
+            lacks: None,
         };
         self.replicas = Replicas::join(redis.clone(), state, about, tracker, stop);
         self.replicas.clone()
