@@ -306,4 +306,30 @@ mod tests {
         assert!(!peers.is_there(&name_of(&[2; 16])));
         assert!(peers.differences().is_empty() && peers.others().len() == 1);
     }
+
+    #[test]
+    fn missing_files_are_differences_and_those_who_left_may_come_back() {
+        let lacking = |files: &[&str]| {
+            let files = files.iter().map(|file| (*file).to_owned()).collect();
+            Some(Lacks { files, ..Lacks::default() })
+        };
+        let peers = Peers::new(about("a", "one"));
+        peers.note([1; 16], &about("b", "one"));
+        // It has not said yet what it lacks.
+        assert!(peers.lack(lacking(&["x.wasm"]).unwrap()) && !peers.lack(lacking(&["x.wasm"]).unwrap()));
+        assert!(peers.differences().is_empty() && !peers.others_lack().nobody_has("x", "x.wasm"));
+        peers.note([1; 16], &About { lacks: lacking(&["y.wasm"]), ..about("b", "one") });
+        let differences = peers.differences();
+        assert_eq!(
+            differences,
+            [
+                "fewer plugins that own names than this server (a): b (y.wasm)",
+                "more plugins that own names than this server (a): b (x.wasm)"
+            ]
+        );
+        peers.forget(&[1; 16]);
+        let lack = peers.others_lack();
+        assert!(lack.nobody_has("x", "x.wasm") && lack.may_come_back("x", "x.wasm"));
+        assert!(!lack.may_come_back("y", "y.wasm"));
+    }
 }
