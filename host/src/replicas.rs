@@ -7,7 +7,8 @@
 //! - `message`: what is told; `client_hint`: what of it is about clients. `member`: what the parts of this room share. `envelope`: a message as it travels, and what makes it a replay. `hearing`: whether this server hears what is told.
 //!   `subscription`: the connection that hears. `news`: what each part of this server hears of it. `beat`: this server's own beat, which it hears itself, and what it says of
 //!   itself to others. `peers`: the others, as they say. `agreement`: the format in which all of them write. `rollout`: when all
-//!   change over to other plugins. `of_late`: what this server does again when another server of the store writes.
+//!   change over to other plugins. `lacks`: names whose files they have not got. `of_late`: what this server does again when
+//!   another server of the store writes.
 //!
 //! Invariant: a message is heard, or this server knows within [`hearing::SILENCE_MAX`] that it may have missed one. What
 //! was known then is read anew. So it is when another tells a kind of hint that this version does not know: it may be about
@@ -21,6 +22,7 @@ mod beat;
 mod client_hint;
 mod envelope;
 pub mod hearing;
+mod lacks;
 mod member;
 mod message;
 mod news;
@@ -41,6 +43,8 @@ use tokio_util::task::TaskTracker;
 pub use self::agreement::Format;
 pub use self::client_hint::{ChangedList, ClientHint, UpdatedResource};
 use self::hearing::Hearing;
+pub use self::lacks::Lacks;
+pub(crate) use self::lacks::{BACK_WITHIN, OthersLack};
 use self::member::Member;
 pub use self::message::Hint;
 use self::message::Message;
@@ -169,12 +173,28 @@ impl Replicas {
 
     /// Tells the others how far this server is with its plugins from registries.
     pub(crate) async fn rolled(&self, rollout: Rollout) {
-        let Some(inner) = &self.0 else { return };
-        if inner.peers.rolled(rollout) {
-            let (all, here) = (inner.redis.channel("all"), Message::Here(inner.peers.own()));
-            // Where it is not heard now, the next word that this server says of itself has it.
-            drop(inner.tell(&all, &here).boxed().await);
+        if self.0.as_ref().is_some_and(|inner| inner.peers.rolled(rollout)) {
+            self.say_here().await;
         }
+    }
+
+    /// This server lacks the files of these names from now on. Returns true if the others are to be told.
+    pub(crate) fn lack(&self, lacks: Lacks) -> bool {
+        self.0.as_ref().is_some_and(|inner| inner.peers.lack(lacks))
+    }
+
+    /// Tells the others at once what this server says of itself.
+    pub(crate) async fn say_here(&self) {
+        let Some(inner) = &self.0 else { return };
+        let (all, here) = (inner.redis.channel("all"), Message::Here(inner.peers.own()));
+        // Where it is not heard now, the next word that this server says of itself has it.
+        drop(inner.tell(&all, &here).boxed().await);
+    }
+
+    /// What the others lack of the files of names. None as long as some may not have been heard.
+    pub(crate) fn others_lack(&self) -> Option<OthersLack> {
+        let Some(inner) = &self.0 else { return Some(OthersLack::default()) };
+        inner.has_heard_all().then(|| inner.peers.others_lack())
     }
 
     /// Whether this server may change over to the plugins that it has at hand; now, for a server alone.

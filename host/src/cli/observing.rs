@@ -271,6 +271,7 @@ impl LastRead {
             format: redis.format().latest().into(),
             settings: self.effective.shared(),
             rollout: None,
+            lacks: None,
         };
         self.replicas = Replicas::join(redis.clone(), state, about, tracker, stop);
         self.replicas.clone()

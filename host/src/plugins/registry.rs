@@ -14,6 +14,7 @@ pub(super) mod ledger;
 pub mod likely;
 mod links;
 mod offer;
+mod owners;
 mod pending_approvals;
 mod pending_lists;
 mod pending_records;
@@ -26,6 +27,7 @@ pub(super) mod single_file;
 mod supplied;
 mod together;
 pub mod unknown;
+mod vacancies;
 mod versions;
 pub(super) mod watch;
 
@@ -210,6 +212,7 @@ impl Registry {
                     self.take_news();
                     self.record_again();
                 }
+                () = sleep_until(self.sharing.names_at) => self.remember(),
                 () = sleep_until(publish_at) => self.publish(),
                 () = sleep_until(ready_by) => {}
                 () = watch.happened() => look_at = look_at.min(Instant::now() + GATHER),

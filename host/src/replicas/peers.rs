@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::lacks::{BACK_WITHIN, Lacks, OthersLack};
 use super::rollout::{self, Rollout, Turn};
 use crate::config::effective::SharedSettings;
+use crate::sanitize::escape;
 
 pub(super) const SENDER_BYTES: usize = 16;
 
@@ -47,6 +49,9 @@ pub struct About {
     /// How far it is with the plugins from registries. Earlier versions say nothing of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<Rollout>,
+    /// The names on record whose files it has not got. One that starts, and earlier versions, say nothing of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lacks: Option<Lacks>,
 }
 
 impl About {
@@ -75,11 +80,17 @@ struct Own {
 pub(super) struct Peers {
     own: Mutex<Own>,
     others: Mutex<HashMap<Sender, (About, Instant)>>,
+    /// What those lacked that have left, and when.
+    left: Mutex<Vec<(Option<Lacks>, Instant)>>,
 }
 
 impl Peers {
     pub(super) fn new(own: About) -> Self {
-        Self { own: Mutex::new(Own { about: own, wants_since: Instant::now() }), others: Mutex::default() }
+        Self {
+            own: Mutex::new(Own { about: own, wants_since: Instant::now() }),
+            others: Mutex::default(),
+            left: Mutex::default(),
+        }
     }
 
     fn lock_own(&self) -> MutexGuard<'_, Own> {
@@ -114,6 +125,39 @@ impl Peers {
         before != own.about.rollout
     }
 
+    /// This server lacks the files of these names. Returns true if that is other than before.
+    pub(super) fn lack(&self, lacks: Lacks) -> bool {
+        let mut own = self.lock_own();
+        let is_other = own.about.lacks.as_ref() != Some(&lacks);
+        own.about.lacks = Some(lacks);
+        is_other
+    }
+
+    /// What the others lack of the files of names.
+    pub(super) fn others_lack(&self) -> OthersLack {
+        let others = self.lock();
+        let gone_after = gone_after(others.len());
+        let (there, silent): (Vec<_>, Vec<_>) = others.values().partition(|(_, at)| at.elapsed() <= gone_after);
+        let silent = silent.into_iter().filter(|(_, at)| at.elapsed() <= gone_after + BACK_WITHIN);
+        let silent = silent.map(|(about, _)| about.lacks.clone());
+        let left = self.lock_left();
+        let gone = left.iter().filter(|(_, at)| at.elapsed() <= BACK_WITHIN).map(|(lacks, _)| lacks.clone());
+        OthersLack {
+            there: there.into_iter().map(|(about, _)| about.lacks.clone()).collect(),
+            left: silent.chain(gone).collect(),
+        }
+    }
+
+    fn lock_left(&self) -> MutexGuard<'_, Vec<(Option<Lacks>, Instant)>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has_left(&self, about: About) {
+        let mut left = self.lock_left();
+        left.retain(|(_, at)| at.elapsed() <= BACK_WITHIN);
+        left.push((about.lacks, Instant::now()));
+    }
+
     /// Whether this server may change over to what it has at hand.
     pub(super) fn turn(&self, are_known: bool) -> Turn {
         let wanted = self.own().rollout.unwrap_or_default().wanted;
@@ -143,14 +187,19 @@ impl Peers {
     pub(super) fn note(&self, sender: Sender, about: &About) -> bool {
         let mut others = self.lock();
         let gone_after = gone_after(others.len());
-        others.retain(|_, (_, at)| at.elapsed() <= gone_after);
+        for (_, (silent, _)) in others.extract_if(|_, (_, at)| at.elapsed() > gone_after) {
+            self.has_left(silent);
+        }
         let before = others.insert(sender, (about.clone(), Instant::now()));
         before.is_none_or(|(before, _)| !before.is_same_server(about))
     }
 
     /// Forgets one that is going away.
     pub(super) fn forget(&self, sender: &Sender) {
-        self.lock().remove(sender);
+        let gone = self.lock().remove(sender);
+        if let Some((about, _)) = gone {
+            self.has_left(about);
+        }
     }
 
     /// True if the process of this name has said something of late.
@@ -215,6 +264,17 @@ impl Peers {
             {
                 by_kind.entry("other plugins from registries by its lock").or_default().push(about.name.clone());
             }
+            if let (Some(theirs), Some(ours)) = (&about.lacks, &own.lacks) {
+                for (kind, files) in [
+                    ("fewer plugins that own names", &theirs.files - &ours.files),
+                    ("more plugins that own names", &ours.files - &theirs.files),
+                ] {
+                    if !files.is_empty() {
+                        let files: Vec<String> = files.iter().take(KEYS_NAMED).map(|file| escape(file)).collect();
+                        by_kind.entry(kind).or_default().push(format!("{} ({})", about.name, files.join(", ")));
+                    }
+                }
+            }
             if about.version != own.version {
                 by_kind.entry("another version").or_default().push(format!("{} ({})", about.name, about.version));
             }
@@ -248,7 +308,7 @@ mod tests {
     fn about(name: &str, configuration: &str) -> About {
         let given = [("server.body".to_owned(), configuration.to_owned())].into();
         let settings = SharedSettings { digest: configuration.to_owned(), given };
-        About { name: name.to_owned(), version: "1".to_owned(), format: 1, settings, rollout: None }
+        About { name: name.to_owned(), version: "1".to_owned(), format: 1, settings, rollout: None, lacks: None }
     }
 
     #[test]
@@ -309,5 +369,31 @@ mod tests {
         peers.forget(&[2; 16]);
         assert!(!peers.is_there(&name_of(&[2; 16])));
         assert!(peers.differences().is_empty() && peers.others().len() == 1);
+    }
+
+    #[test]
+    fn missing_files_are_differences_and_those_who_left_may_come_back() {
+        let lacking = |files: &[&str]| {
+            let files = files.iter().map(|file| (*file).to_owned()).collect();
+            Some(Lacks { files, ..Lacks::default() })
+        };
+        let peers = Peers::new(about("a", "one"));
+        peers.note([1; 16], &about("b", "one"));
+        // It has not said yet what it lacks.
+        assert!(peers.lack(lacking(&["x.wasm"]).unwrap()) && !peers.lack(lacking(&["x.wasm"]).unwrap()));
+        assert!(peers.differences().is_empty() && !peers.others_lack().nobody_has("x", "x.wasm"));
+        peers.note([1; 16], &About { lacks: lacking(&["y.wasm"]), ..about("b", "one") });
+        let differences = peers.differences();
+        assert_eq!(
+            differences,
+            [
+                "fewer plugins that own names than this server (a): b (y.wasm)",
+                "more plugins that own names than this server (a): b (x.wasm)"
+            ]
+        );
+        peers.forget(&[1; 16]);
+        let lack = peers.others_lack();
+        assert!(lack.nobody_has("x", "x.wasm") && lack.may_come_back("x", "x.wasm"));
+        assert!(!lack.may_come_back("y", "y.wasm"));
     }
 }

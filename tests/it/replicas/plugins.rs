@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tinymcp_tests::client::Client;
 use tinymcp_tests::guests::{guest, marked};
+use tinymcp_tests::http::Request;
 use tinymcp_tests::redis::Redis;
 use tinymcp_tests::server::{Server, Site};
 use tinymcp_tests::until;
@@ -218,6 +219,130 @@ async fn one_file_serves_a_name_on_all_servers() {
     for server in [&one, &other] {
         until("the other file has the name", async || y_greet(server).await.contains(expected)).await;
     }
+}
+
+/// Two plugins that want the same names.
+const SAME: &str = "[plugin.aa]\nprefix = \"same\"\n[plugin.bb]\nprefix = \"same\"\n";
+
+const AA: &str = "v1 greets Ada";
+const BB: &str = "v2 greets Ada";
+
+/// The answer of the tool that both want; none where it is not served.
+async fn same_greet(server: &Server) -> Option<String> {
+    Client::modern(server).try_call("same_greet", json!({ "name": "Ada" })).await.ok().map(|called| called.text)
+}
+
+fn put_aa(server: &Server) {
+    server.site().put("aa.wasm", &guest("greeter-v1"));
+}
+
+fn put_bb(server: &Server) {
+    server.site().put("bb.wasm", &guest("greeter-v2"));
+}
+
+/// Waits until all give the name to one file, or to none.
+async fn all_serve(servers: &[&Server], expected: Option<&str>) {
+    for server in servers {
+        until("it serves the name as all do", async || same_greet(server).await.as_deref() == expected).await;
+    }
+}
+
+/// The same, and that it stays so.
+async fn all_stay(servers: &[&Server], expected: Option<&str>) {
+    all_serve(servers, expected).await;
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(3) {
+        for server in servers {
+            assert_eq!(same_greet(server).await.as_deref(), expected);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn are_recorded(redis: &Redis) {
+    until("they are on record", async || redis.ask(&["HEXISTS", "tinymcp:{00}:plugins", "owners"]) == "1").await;
+}
+
+#[tokio::test]
+async fn a_name_is_of_the_file_that_had_it_first_wherever_that_came_first() {
+    let redis = Redis::durable();
+    let one = sharing(&redis, SAME).start().await;
+    let other = sharing(&redis, SAME).start().await;
+    let third = sharing(&redis, SAME).start().await;
+    put_bb(&other);
+    all_serve(&[&other], Some(BB)).await;
+    are_recorded(&redis).await;
+    // It has another program for the name, and does not serve it.
+    put_aa(&one);
+    one.log.wait_for("belongs to `bb.wasm`").await;
+    one.log.wait_for("`bb.wasm` is not served here").await;
+    all_stay(&[&one, &third], None).await;
+    until("the difference is named", async || {
+        let details = String::from_utf8_lossy(&Request::new(one.address, "GET", "/readyz?details").send().await.body)
+            .into_owned();
+        details.contains("more plugins that own names") && details.contains("bb.wasm")
+    })
+    .await;
+    put_bb(&one);
+    put_aa(&other);
+    put_aa(&third);
+    put_bb(&third);
+    all_stay(&[&one, &other, &third], Some(BB)).await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_removed_on_one_server_keeps_its_name_until_it_is_gone_on_all() {
+    let redis = Redis::durable();
+    let one = sharing(&redis, SAME).plugin("bb", &guest("greeter-v2")).start().await;
+    are_recorded(&redis).await;
+    let other = sharing(&redis, SAME).plugin("bb", &guest("greeter-v2")).start().await;
+    put_aa(&one);
+    put_aa(&other);
+    all_stay(&[&one, &other], Some(BB)).await;
+    // Both have known each other for long enough by then.
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    one.site().remove("bb.wasm");
+    all_serve(&[&one], None).await;
+    all_stay(&[&one], None).await;
+    all_stay(&[&other], Some(BB)).await;
+    let begin = Instant::now();
+    other.site().remove("bb.wasm");
+    all_stay(&[&one, &other], Some(AA)).await;
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+    // Where it comes back, it is a newcomer.
+    put_bb(&one);
+    put_bb(&other);
+    all_stay(&[&one, &other], Some(AA)).await;
+}
+
+#[tokio::test]
+async fn a_restart_gives_no_name_away() {
+    let redis = Redis::durable();
+    let with_aa = sharing(&redis, SAME).start().await;
+    let with_bb = sharing(&redis, SAME).plugin("bb", &guest("greeter-v2")).start().await;
+    are_recorded(&redis).await;
+    put_aa(&with_aa);
+    with_aa.log.wait_for("belongs to `bb.wasm`").await;
+    // The server that alone has the owner is replaced, and the other one, too.
+    let site = with_bb.kill();
+    all_stay(&[&with_aa], None).await;
+    let with_bb = site.start().await;
+    all_stay(&[&with_bb], Some(BB)).await;
+    all_stay(&[&with_aa], None).await;
+    let site = with_aa.kill();
+    site.put("bb.wasm", &guest("greeter-v2"));
+    let with_aa = site.start().await;
+    put_aa(&with_bb);
+    all_stay(&[&with_aa, &with_bb], Some(BB)).await;
+    // All are stopped, and come back without it: nobody says so, and its names are free after a while.
+    let sites = [with_aa.kill(), with_bb.kill()];
+    sites.iter().for_each(|site| site.remove("bb.wasm"));
+    let [one, other] = sites;
+    let (one, other) = (one.start().await, other.start().await);
+    all_stay(&[&one, &other], None).await;
+    let begin = Instant::now();
+    all_stay(&[&one, &other], Some(AA)).await;
+    assert!(begin.elapsed() < Duration::from_secs(60), "{:?}", begin.elapsed());
 }
 
 #[tokio::test]

@@ -45,6 +45,10 @@ impl Registry {
         {
             return self.refuse(file, plugin, Vec::new(), taken(own, "server.discovery_tools"));
         }
+        if let Some((claim, owner)) = self.owned_by_another(file, &claims) {
+            let problem = self.taken_on_record(&claim, &owner);
+            return self.refuse(file, plugin, claims, problem);
+        }
         let rivals = self.rivals(file, &claims);
         if let Some((rival, claim)) = rivals.iter().find(|(rival, claim)| !self.outranks(file, rival, claim)) {
             let problem = taken(claim, rival);
@@ -122,10 +126,12 @@ impl Registry {
     }
 
     /// True if `file` may take a claim from `rival`: in the first scan, if it was its own before, or, with nothing
-    /// remembered, by the order of the files' names. Which of them was loaded first never matters.
+    /// remembered, by the order of the files' names. Which of them was loaded first never matters. What is on the record of
+    /// several servers counts at any time.
     pub(super) fn outranks(&self, file: &str, rival: &str, claim: &str) -> bool {
         let is_there = |owner: &&str| self.entries.get(*owner).is_some_and(|entry| !entry.is_disabled());
         match self.ledger.owner(claim).filter(is_there) {
+            Some(owner) if self.sharing.records.is_some() => owner == file,
             _ if self.is_settled => false,
             Some(owner) => owner == file,
             None => file < rival,

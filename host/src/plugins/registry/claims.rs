@@ -34,6 +34,14 @@ pub(super) fn resource_claim(uri: &str) -> String {
     format!("{RESOURCE} {uri}")
 }
 
+/// The same where that one is not here, but on the record of all servers.
+pub(super) fn taken_elsewhere(claim: &str, holder: &str) -> String {
+    let taken = taken(claim, holder);
+    format!(
+        "{taken}; `{holder}` is not served here: bring it here too, or take it away from all servers of the shared store, which frees its names within a minute"
+    )
+}
+
 /// The problem of a file one of whose claims another one holds.
 pub(super) fn taken(claim: &str, holder: &str) -> String {
     if let Some(plugin) = claim.strip_suffix('/').filter(|name| !name.contains(' ')) {

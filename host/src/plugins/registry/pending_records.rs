@@ -1,13 +1,15 @@
 //! What the registry keeps of the records that it shares with other servers, and what is under way to them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::sharing::{Known, SharedRecords};
+use super::vacancies::Vacancies;
 use crate::plugins::plugin::Plugin;
 
 /// The records that servers share, for one of several; or nothing, for a server alone.
@@ -21,9 +23,10 @@ pub(super) struct Sharing {
     pub(super) recording: BTreeSet<String>,
     /// What could not be recorded while the store was away.
     pub(super) again: Vec<About>,
-    /// The claims of this server's files, as they were last looked at.
-    pub(super) held: BTreeMap<String, String>,
+    pub(super) vacancies: Vacancies,
     pub(super) are_names_under_way: bool,
+    /// The time to look again at names whose files are not here.
+    pub(super) names_at: Option<Instant>,
     /// The directory is to be looked at now.
     pub(super) look_now: bool,
 }
@@ -42,6 +45,8 @@ pub(super) enum About {
     InForce { file: String, plugin: Arc<Plugin>, why: &'static str },
     /// Whose names are whose.
     Names,
+    /// Which files are not here, for the other servers.
+    Lacks,
     /// Something that is remembered if that goes well.
     Memory(&'static str),
 }

@@ -163,6 +163,11 @@ impl SharedRecords {
         drop(self.0.replicas.set(replicas.clone()));
     }
 
+    /// The other servers; nobody for one that has not joined them.
+    pub(super) fn replicas(&self) -> Replicas {
+        self.0.replicas.get().cloned().unwrap_or_default()
+    }
+
     /// Follows the changes that other servers make, and tells them of those that are made here.
     pub fn follow(&self, replicas: &Replicas, tracker: &TaskTracker) {
         let Some(news) = replicas.news() else { return };

@@ -1,15 +1,13 @@
 //! Deciding together with the other servers of a store: what they have approved or taken back is judged here at once, and
 //! what this server decides is on their record before it comes into force.
 //!
-//! Invariant: of several files that claim one name the one serves it that the store names first, on every server that has
-//! both.
+//! Names are another matter, see [`super::owners`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Registry;
-use super::claims::taken;
 use super::entry::Entry;
 use super::pending_approvals::Verdict;
 use super::pending_records::{About, Recorded};
@@ -32,8 +30,8 @@ struct Rule {
 struct News {
     /// Plugins with another approval.
     judged: BTreeSet<String>,
-    /// The owners of claims before.
-    owners: BTreeMap<String, String>,
+    /// Names belong to other files than before.
+    are_owners_others: bool,
 }
 
 impl Registry {
@@ -47,18 +45,21 @@ impl Registry {
         let Some(news) = &mut self.sharing.news else { return News::default() };
         let known = Arc::clone(&news.borrow_and_update());
         let judged = self.approving.store.take(&known.records);
-        let owners = self.ledger.owners().clone();
+        let are_owners_others = *self.ledger.owners() != known.owners;
         self.ledger.take(&known.owners, &known.versions);
-        News { judged, owners }
+        News { judged, are_owners_others }
     }
 
-    fn judge(&mut self, News { judged, owners }: &News) {
+    fn judge(&mut self, News { judged, are_owners_others }: &News) {
         let is_judged = |(_, entry): &(&String, &Entry)| judged.contains(&entry.plugin_name());
         let files: Vec<String> = self.entries.iter().filter(is_judged).map(|(file, _)| file.clone()).collect();
         for file in files {
             self.judge_again(&file);
         }
-        self.give_way_to_owners(owners);
+        if *are_owners_others {
+            self.give_way_to_owners();
+            self.claims_became_free();
+        }
     }
 
     /// The store can be reached again, or others have changed something: what could not be recorded is tried again.
@@ -69,7 +70,7 @@ impl Registry {
                     self.accept(&file, plugin, elapsed);
                 }
                 About::InForce { file, plugin, why } => self.record(&file, &plugin, why),
-                About::Next { .. } | About::Names | About::Memory(_) => {}
+                About::Next { .. } | About::Names | About::Lacks | About::Memory(_) => {}
             }
         }
         self.remember();
@@ -247,7 +248,7 @@ impl Registry {
                     Err(error) => tracing::warn!("tool names are not recorded for all servers: {error}"),
                 }
             }
-            (About::Memory(_), Ok(())) => {}
+            (About::Lacks, _) | (About::Memory(_), Ok(())) => {}
             (About::Memory(what), Err(error)) => tracing::warn!("{what} not recorded for all servers: {error}"),
         }
         self.judge(&news);
@@ -284,66 +285,8 @@ impl Registry {
                 Recorded { about: About::Memory("a version of a plugin is"), outcome }
             });
         }
-        if self.sharing.are_names_under_way {
-            return;
-        }
-        let holds = |(file, entry): (&String, &Entry)| {
-            let claims = entry.claims().filter(|_| !entry.is_disabled()).unwrap_or_default();
-            claims.into_iter().map(|claim| (claim, file.clone())).collect::<Vec<_>>()
-        };
-        let held: BTreeMap<String, String> = self.entries.iter().flat_map(holds).collect();
-        let owners = self.ledger.owners();
-        let is_kept = |file: &String| {
-            self.entries.get(file).is_some_and(|entry| !entry.is_disabled() && entry.claims().is_none())
-        };
-        let is_gone = |(claim, file): &(&String, &String)| {
-            held.get(*claim) != Some(file) && owners.get(*claim) == Some(file) && !is_kept(file)
-        };
-        let new: BTreeMap<String, String> =
-            held.iter().filter(|(claim, _)| !owners.contains_key(*claim)).map(cloned).collect();
-        let gone: BTreeMap<String, String> = self.sharing.held.iter().filter(is_gone).map(cloned).collect();
-        self.sharing.held = held;
-        if new.is_empty() && gone.is_empty() {
-            return;
-        }
-        self.sharing.are_names_under_way = true;
-        self.sharing.under_way.spawn(async move {
-            let change = |owners: Result<Option<BTreeMap<String, String>>, String>| {
-                let mut owners = owners.ok().flatten().unwrap_or_default();
-                owners.retain(|claim, file| gone.get(claim) != Some(file));
-                for (claim, file) in &new {
-                    owners.entry(claim.clone()).or_insert_with(|| file.clone());
-                }
-                Some(owners)
-            };
-            Recorded { about: About::Names, outcome: records.change(&Row::Owners, change).await }
-        });
+        self.remember_owners(&records);
     }
-
-    /// Files that serve a name which the store gave to another file give way to that, if it is here and wants it. What was
-    /// on record as theirs before stays so until they are loaded again.
-    fn give_way_to_owners(&mut self, before: &BTreeMap<String, String>) {
-        let mut losers: Vec<(String, String, String)> = Vec::new();
-        for (file, entry) in &self.entries {
-            let lost = |claim: &String| {
-                let owner = self.ledger.owner(claim).filter(|owner| *owner != file)?;
-                let rival = self.entries.get(owner).filter(|rival| !rival.is_disabled() && rival.offer().is_none())?;
-                let is_news = before.get(claim) != Some(file);
-                (is_news && rival.may_want(claim)).then(|| (file.clone(), owner.to_owned(), claim.clone()))
-            };
-            losers.extend(entry.claims().iter().flatten().find_map(lost));
-        }
-        for (file, owner, claim) in losers {
-            if let Some(entry) = self.entries.get_mut(&file) {
-                entry.give_way(taken(&claim, &owner));
-            }
-            self.claims_became_free();
-        }
-    }
-}
-
-fn cloned((claim, file): (&String, &String)) -> (String, String) {
-    (claim.clone(), file.clone())
 }
 
 /// Records a signed version, if no higher one is there.
