@@ -97,7 +97,12 @@ pub struct Plugins {
     scanned_by: Option<Instant>,
     /// Compiles ahead what is to come into force; none for one file.
     loader: Option<Arc<Loader>>,
+    /// The files from elsewhere that are served, or refused.
+    taken: channel::Receiver<Arc<Sources>>,
 }
+
+/// The longest wait for files from elsewhere: they were compiled before.
+const TAKEN_WITHIN: Duration = Duration::from_secs(10);
 
 impl Plugins {
     /// Starts the engine and the task that watches the directory, on `tracker` until `stop`.
@@ -174,8 +179,8 @@ impl Plugins {
         let (catalog_sender, catalog) = channel::channel(Arc::new(Catalog::default()));
         let (ready_sender, ready) = channel::channel(false);
         let registry = Registry::new(Arc::clone(&runtime), cache, known, rules, catalog_sender, ready_sender)?;
-        let loader = Some(registry.loader());
-        Ok((Self { runtime, catalog, ready, approvals, scanned_by, loader }, registry))
+        let (loader, taken) = (Some(registry.loader()), registry.taken());
+        Ok((Self { runtime, catalog, ready, approvals, scanned_by, loader, taken }, registry))
     }
 
     /// The plugins of one file, for commands: nothing is watched. Compiled code is kept in `cache`.
@@ -201,6 +206,7 @@ impl Plugins {
             approvals: request::channel().0,
             scanned_by: None,
             loader: None,
+            taken: channel::channel(Arc::default()).1,
         })
     }
 
@@ -274,6 +280,13 @@ impl Plugins {
     pub async fn ready(&self) {
         // An error means that the registry has ended, which it does at shutdown only.
         let _ = self.ready.clone().wait_for(|ready| *ready).await;
+    }
+
+    /// Waits until these files from elsewhere are served or refused, for a while.
+    pub(crate) async fn take(&self, sources: &Sources) {
+        let mut taken = self.taken.clone();
+        // Where they are others by now, or a load takes long, nothing depends on it.
+        let _ = tokio::time::timeout(TAKEN_WITHIN, taken.wait_for(|taken| **taken == *sources)).await;
     }
 
     /// Waits for the first scan, but no longer than `plugins.wait` from the start; returns whether it is done.

@@ -306,6 +306,9 @@ impl Supply {
             self.switch(held);
         }
         if is_whole {
+            // Who asks whether this server is ready wants to find them.
+            let sources = Arc::clone(&self.sources.borrow());
+            self.plugins.take(&sources).await;
             self.together.serves().await;
         }
         if self.sweeps {

@@ -59,6 +59,7 @@ use super::loading::cache::Cache;
 use super::loading::loader::Loader;
 use super::rules::Rules;
 use super::sandbox::runtime::Runtime;
+use super::sources::Sources;
 use crate::config::Config;
 
 /// Events within so long are looked at together: a copy program makes several for each file.
@@ -156,6 +157,11 @@ impl Registry {
         Arc::clone(&self.loader)
     }
 
+    /// What of the files from elsewhere has been taken: it is served, or refused.
+    pub(super) fn taken(&self) -> channel::Receiver<Arc<Sources>> {
+        self.supplied.taken()
+    }
+
     /// The registry of a command, which looks once: it takes every file as it is, or only some, and waits for all of them.
     #[must_use]
     pub(super) fn at_once(mut self, only: Option<BTreeSet<String>>) -> Self {
@@ -183,6 +189,7 @@ impl Registry {
                 look_at = Instant::now() + next;
             }
             self.settle_first_scan();
+            self.note_taken();
             let is_ready = self.publisher.is_ready();
             // Nobody is told of the parts of the first scan.
             let publish_by = self.publish_by.filter(|_| is_ready);

@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use super::Registry;
 use super::directory::{PluginFile, Stamp};
 use crate::config::Config;
@@ -20,6 +22,8 @@ pub(super) struct Supplied {
     sources: Arc<Sources>,
     /// Files of the directory that were passed over, each said once.
     passed_over: BTreeSet<String>,
+    /// What was found when nothing was left to be loaded or published of it.
+    taken: watch::Sender<Arc<Sources>>,
 }
 
 /// A plugin of which there is no file.
@@ -36,6 +40,11 @@ pub(super) fn files(config: &Config) -> impl Iterator<Item = String> {
 }
 
 impl Supplied {
+    /// Says what of it has been taken.
+    pub(super) fn taken(&self) -> watch::Receiver<Arc<Sources>> {
+        self.taken.subscribe()
+    }
+
     /// The place of such a file.
     pub(super) fn path_of(&self, file: &str) -> Option<PathBuf> {
         match &self.sources.get(file.strip_suffix(".wasm")?)?.state {
@@ -46,6 +55,17 @@ impl Supplied {
 }
 
 impl Registry {
+    /// Says that what was found is served, or refused, if it is.
+    pub(super) fn note_taken(&self) {
+        if self.loads.is_empty() && self.publish_by.is_none() {
+            self.supplied.taken.send_if_modified(|taken| {
+                let is_other = **taken != *self.supplied.sources;
+                *taken = Arc::clone(&self.supplied.sources);
+                is_other
+            });
+        }
+    }
+
     /// The plugins whose files from elsewhere may be there in a moment.
     pub(super) fn coming(&self) -> usize {
         let sources = self.rules.sources.borrow();
