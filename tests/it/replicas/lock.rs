@@ -111,7 +111,6 @@ async fn a_new_lock_comes_into_force_on_all_servers_at_once() {
     let at = tokio::join!(changed(&one), changed(&other), changed(&late));
     let at = [at.0, at.1, at.2];
     let between = *at.iter().max().unwrap() - *at.iter().min().unwrap();
-    println!("three servers changed over within {between:?}");
     assert!(between < Duration::from_secs(2), "{between:?}");
 }
 
