@@ -51,7 +51,7 @@ use self::message::Message;
 pub(crate) use self::news::{News, Told};
 pub(crate) use self::of_late::{OfLate, at_each_change};
 pub use self::peers::{About, Peer};
-pub(crate) use self::rollout::{Rollout, Turn};
+pub(crate) use self::rollout::{NOTHING, Rollout, Turn};
 use crate::config::effective::SharedSettings;
 use crate::redis::{Fault, Redis};
 use crate::state::StateDir;

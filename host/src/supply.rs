@@ -254,6 +254,7 @@ impl Supply {
                 self.publish(|sources| {
                     *sources = wanted.into_iter().map(|(plugin, from)| (plugin, missing(from))).collect();
                 });
+                self.together.wants_something_unknown().await;
                 return true;
             }
         };

@@ -164,8 +164,9 @@ impl Peers {
         rollout::turn(&wanted, &self.rollouts(), are_known)
     }
 
-    /// The servers that serve what this one wants and has not got: after `patience`, or at once for one that has not had
-    /// everything since its start. None, if there are none; for such a one also nobody counts, until all have been heard.
+    /// The servers that serve what this one wants and has not got, after `patience`. For one that has not had everything since
+    /// its start those that serve anything, at once: it may have none of what clients find there. None, if there are none;
+    /// for such a one also nobody counts, until all have been heard.
     pub(super) fn ahead(&self, patience: Duration, are_known: bool) -> Option<Vec<String>> {
         let (own, since) = {
             let own = self.lock_own();
@@ -175,7 +176,11 @@ impl Peers {
         if own.served == own.wanted || (!is_new && since.elapsed() <= patience) {
             return None;
         }
-        let ahead: Vec<String> = rollout::serve(&own.wanted, &self.rollouts()).map(ToOwned::to_owned).collect();
+        let others = self.rollouts();
+        let ahead: Vec<String> = match is_new {
+            true => rollout::serve_something(&others).map(ToOwned::to_owned).collect(),
+            false => rollout::serve(&own.wanted, &others).map(ToOwned::to_owned).collect(),
+        };
         (!ahead.is_empty() || (is_new && !are_known)).then_some(ahead)
     }
 
@@ -332,6 +337,12 @@ mod tests {
         let other = About { rollout: Some(rollout("new", "new")), ..about("b", "one") };
         peers.note([1; 16], &other);
         assert_eq!(is_behind(long, true), Some(vec!["b".to_owned()]));
+        // Also with another lock than this one's, and not with nothing.
+        for (served, names) in [("old", Some(vec!["b".to_owned()])), ("", None), (rollout::NOTHING, None)] {
+            peers.note([1; 16], &About { rollout: Some(rollout("old", served)), ..about("b", "one") });
+            assert_eq!(is_behind(long, true), names, "{served}");
+        }
+        peers.note([1; 16], &other);
         // It serves something, and has some time.
         peers.rolled(rollout("new", "old"));
         assert_eq!((is_behind(long, true), is_behind(none, false)), (None, Some(vec!["b".to_owned()])));

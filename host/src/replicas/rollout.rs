@@ -6,6 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// What a server wants and serves that has no plugins from registries, in the place of a digest.
+pub(crate) const NOTHING: &str = "nothing";
+
 /// How far a server is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -55,6 +58,14 @@ pub(super) fn serve<'o>(
     others: &'o [(String, Option<Rollout>)],
 ) -> impl Iterator<Item = &'o str> + use<'o> {
     let serves = move |rollout: &Option<Rollout>| rollout.as_ref().is_some_and(|other| other.served == wanted);
+    others.iter().filter(move |(_, rollout)| serves(rollout)).map(|(name, _)| name.as_str())
+}
+
+/// The servers that serve something whole, whatever it is.
+pub(super) fn serve_something(others: &[(String, Option<Rollout>)]) -> impl Iterator<Item = &str> {
+    let serves = |rollout: &Option<Rollout>| {
+        rollout.as_ref().is_some_and(|other| !other.served.is_empty() && other.served != NOTHING)
+    };
     others.iter().filter(move |(_, rollout)| serves(rollout)).map(|(name, _)| name.as_str())
 }
 

@@ -2,12 +2,13 @@
 //!
 //! What a server serves already, and what it wants at its start, waits for nobody.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
-use crate::replicas::{Replicas, Rollout, Turn};
+use crate::replicas::{NOTHING, Replicas, Rollout, Turn};
 
 /// The interval between looks at how far others are, in memory, while this server waits for them.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -16,13 +17,20 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub(super) struct Together {
     replicas: Replicas,
     wanted: Option<Wanted>,
-    /// A digest of what was served whole; none since the start.
-    served: Option<String>,
+    /// What was served whole; none since the start.
+    served: Option<Served>,
+}
+
+/// What is served.
+struct Served {
+    digest: String,
+    lines: BTreeSet<String>,
 }
 
 /// What is wanted.
 struct Wanted {
     digest: String,
+    lines: BTreeSet<String>,
     since: Instant,
     /// What is at hand of it is not held back any longer.
     is_released: bool,
@@ -41,11 +49,12 @@ impl Together {
     /// This is what is to be served, as lines. Returns the moment until which what is prepared of it is held back; none if it is
     /// not.
     pub(super) async fn want(&mut self, lines: impl Iterator<Item = String>, patience: Duration) -> Option<Instant> {
-        let hash = lines.fold(Sha256::new(), |hash, line| hash.chain_update(line).chain_update("\n")).finalize();
-        let digest: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let lines: BTreeSet<String> = lines.collect();
+        let digest = digest_of(&lines);
         let before = self.wanted.take().filter(|before| before.digest == digest);
-        let wanted = before.unwrap_or_else(|| Wanted { digest, since: Instant::now(), is_released: false });
-        let is_new = self.served.as_ref().is_some_and(|served| *served != wanted.digest);
+        // What is only taken away ends at once.
+        let is_new = self.served.as_ref().is_some_and(|served| !lines.is_subset(&served.lines));
+        let wanted = before.unwrap_or_else(|| Wanted { digest, lines, since: Instant::now(), is_released: false });
         let is_held = is_new && !wanted.is_released && !self.is_alone() && !patience.is_zero();
         let until = is_held.then(|| wanted.since + patience);
         self.wanted = Some(wanted);
@@ -86,19 +95,39 @@ impl Together {
         }
     }
 
+    /// Nobody knows what is to be served: the lock cannot be read.
+    pub(super) async fn wants_something_unknown(&mut self) {
+        let digest = "a lock that cannot be read".to_owned();
+        self.wanted = Some(Wanted { digest, lines: BTreeSet::new(), since: Instant::now(), is_released: false });
+        self.say(false).await;
+    }
+
     /// Everything that is wanted is served.
     pub(super) async fn serves(&mut self) {
-        self.served = self.wanted.as_ref().map(|wanted| wanted.digest.clone());
+        let served = |wanted: &Wanted| Served { digest: wanted.digest.clone(), lines: wanted.lines.clone() };
+        self.served = self.wanted.as_ref().map(served);
         self.say(true).await;
     }
 
     /// Tells others.
     async fn say(&self, is_prepared: bool) {
         let wanted = self.wanted.as_ref().map(|wanted| wanted.digest.clone()).unwrap_or_default();
-        let served = self.served.clone().unwrap_or_default();
+        let served = self.served.as_ref().map(|served| served.digest.clone()).unwrap_or_default();
+        // Of what was released some is served, and of what was served before the rest: neither is whole.
+        let is_mixed = served != wanted && self.wanted.as_ref().is_some_and(|wanted| wanted.is_released);
+        let served = if is_mixed { String::new() } else { served };
         let is_prepared = is_prepared || served == wanted;
         self.replicas.rolled(Rollout { wanted, is_prepared, served }).await;
     }
+}
+
+/// A digest of what is wanted, the same wherever the same is; that of nothing has a name.
+fn digest_of(lines: &BTreeSet<String>) -> String {
+    if lines.is_empty() {
+        return NOTHING.to_owned();
+    }
+    let hash = lines.iter().fold(Sha256::new(), |hash, line| hash.chain_update(line).chain_update("\n")).finalize();
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The names of servers that are waited for.

@@ -15,9 +15,9 @@ const GONE_AFTER: Duration = Duration::from_secs(2);
 /// Time after which one ends that the lock has from elsewhere than the configuration, on a server alone.
 pub(super) const ELSEWHERE_AFTER: Duration = Duration::from_secs(5);
 
-/// Since when which are not.
+/// Since when which are not, and whether the lock has them from elsewhere.
 #[derive(Default)]
-pub(super) struct Unlocked(BTreeMap<String, Instant>);
+pub(super) struct Unlocked(BTreeMap<String, (bool, Instant)>);
 
 /// The entry of the lock for a plugin.
 ///
@@ -50,8 +50,14 @@ impl Unlocked {
         if !matches!(before, Some(SourceState::File { .. } | SourceState::Coming(_) | SourceState::Missing(_))) {
             return SourceState::NotLocked(reason);
         }
-        let patience = if lock.plugins.contains_key(plugin) { elsewhere_after } else { GONE_AFTER };
-        let since = *self.0.entry(plugin.to_owned()).or_insert_with(Instant::now);
+        let is_elsewhere = lock.plugins.contains_key(plugin);
+        let patience = if is_elsewhere { elsewhere_after } else { GONE_AFTER };
+        let known = self.0.entry(plugin.to_owned()).or_insert_with(|| (is_elsewhere, Instant::now()));
+        if known.0 != is_elsewhere {
+            // One thing and then the other: a file is being replaced.
+            *known = (is_elsewhere, Instant::now());
+        }
+        let since = known.1;
         match since.elapsed() < patience {
             true => SourceState::Missing(reason),
             false => SourceState::NotLocked(reason),

@@ -163,7 +163,7 @@ async fn another_lock_is_named_and_stops_nobody() {
     Client::modern(&one).wait_for_tools(&V1).await;
 }
 
-/// A server whose state directory is new, as each of a rollout in containers.
+/// A server whose state directory is new, as each of a rollout in containers: with the same lock, and with the next one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_server_is_not_ready_before_it_has_what_others_serve() {
     let (redis, published) = (Redis::durable(), Published::new().await);
@@ -171,21 +171,48 @@ async fn a_new_server_is_not_ready_before_it_has_what_others_serve() {
     let way = Way::to(published.registry.address.port()).await;
     let host = published.registry.host();
     let through = format!("[registry.\"{host}\"]\nmirror = \"127.0.0.1:{}\"\n", way.port);
-    let site = sharing(&redis, &format!("{through}{}", published.from)).variable("TINYMCP_PLUGINS_WAIT", "1s");
-    lock(&site, &published.first);
     way.cut(true);
+    let locks = [&published.first, &published.second];
+    let mut new = Vec::new();
+    for text in locks {
+        let site = sharing(&redis, &format!("{through}{}", published.from)).variable("TINYMCP_PLUGINS_WAIT", "1s");
+        lock(&site, text);
+        new.push(site.launch().await);
+    }
     let begin = Instant::now();
-    let new = site.launch().await;
-    new.log.wait_for("still being pulled or loaded after `plugins.wait`").await;
+    new[1].log.wait_for("still being pulled or loaded after `plugins.wait`").await;
     while begin.elapsed() < Duration::from_secs(9) {
-        assert_eq!(ready(&new).await.status, 503, "{:?}", begin.elapsed());
+        for new in &new {
+            assert_eq!(ready(new).await.status, 503, "{:?}", begin.elapsed());
+        }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let details: Value = ready(&new).await.json();
+    let details: Value = ready(&new[1]).await.json();
     assert_eq!(details["ahead"].as_array().map(Vec::len), Some(1), "{details}");
     way.cut(false);
-    until("a server that is ready", async || ready(&new).await.status == 200).await;
-    assert_eq!((tools(&new).await, tools(&one).await), (V1.map(String::from).to_vec(), V1.map(String::from).to_vec()));
+    for (new, names) in new.iter().zip([&V1[..], &V2[..]]) {
+        until("a server that is ready", async || ready(new).await.status == 200).await;
+        assert_eq!(tools(new).await, names);
+    }
+    assert_eq!(tools(&one).await, V1);
+}
+
+/// It has nothing to go on with, and others have.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_with_a_damaged_lock_is_not_ready_beside_others() {
+    let (redis, published) = (Redis::durable(), Published::new().await);
+    let one = published.server(&redis, "").await;
+    let site = sharing(&redis, &published.from);
+    lock(&site, "<<<<<<< HEAD\n");
+    let damaged = site.launch().await;
+    damaged.log.wait_for("servers of one store differ: other plugins from registries").await;
+    assert_eq!(ready(&damaged).await.status, 503);
+    lock(damaged.site(), &published.first);
+    until("a server that is ready", async || ready(&damaged).await.status == 200).await;
+    assert_eq!(
+        (tools(&damaged).await, tools(&one).await),
+        (V1.map(String::from).to_vec(), V1.map(String::from).to_vec())
+    );
 }
 
 /// Only one of the servers gets another name for the plugin, and its lock a moment later.

@@ -368,7 +368,7 @@ fn doctor_looks_at_the_shared_store_and_makes_none() {
         let found = found.unwrap_or_else(|| panic!("{findings}"));
         format!("{} {}", found["verdict"].as_str().unwrap(), found["seen"].as_str().unwrap())
     };
-    assert!(said(&site).starts_with("ok redis://") && said(&site).contains("the first server makes a store"));
+    assert!(said(&site).starts_with("ok redis://") && said(&site).contains("the first server makes one"));
     assert_eq!(redis.ask(&["DBSIZE"]), "0");
     redis.ask(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
     assert!(

@@ -1,6 +1,7 @@
 //! Checks plugins from registries: that they are locked and at hand, and what their registries say of them now.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use futures::{StreamExt, stream};
 
@@ -14,8 +15,9 @@ use crate::supply;
 
 const SUBJECT: &str = "plugin from a registry";
 
-/// Registries that are asked at once.
-const ASKED: usize = 4;
+/// Plugins that are asked about at once, and the time for each.
+const ASKED: usize = 16;
+const ASK_MAX: Duration = Duration::from_secs(10);
 
 /// Looks at each of them.
 pub(super) async fn look(config: &Config, egress: &Egress, docker: Option<PathBuf>) -> Vec<Finding> {
@@ -48,13 +50,20 @@ async fn one(config: &Config, client: &Client, lock: &Lock, plugin: String, sour
         // It was there a moment ago, or the lock cannot be read.
         return Finding::bad(SUBJECT, format!("`{plugin}`: the lock cannot be read"));
     };
-    let asked = match from.parse::<reference::Source>() {
-        Ok(source) if is_at_hand => client.resolve(&source).await.map(Some),
-        // What will be pulled has to be there.
-        Ok(_) => client.resolve_digest(&locked.repository, &locked.manifest).await.map(|_| None),
+    let source = match from.parse::<reference::Source>() {
+        Ok(source) => source,
         Err(error) => return Finding::bad(SUBJECT, format!("`{plugin}`: {error}")),
     };
-    match asked {
+    let ask = async {
+        match is_at_hand {
+            true => client.resolve(&source).await.map(Some),
+            // What will be pulled has to be there.
+            false => client.resolve_digest(&locked.repository, &locked.manifest).await.map(|_| None),
+        }
+    };
+    let asked = tokio::time::timeout(ASK_MAX, ask).await;
+    let slow = || format!("its registry gives no answer for {} s", ASK_MAX.as_secs());
+    match asked.map_err(|_| slow()).and_then(|asked| asked.map_err(|error| error.to_string())) {
         Ok(Some(now)) if now.digest != locked.manifest => {
             Finding::note(SUBJECT, format!("`{plugin}`: `{from}` names another artifact now than the lock, which runs"))
                 .step(format!("`tinymcp update --dry-run {plugin}` shows what would change."))

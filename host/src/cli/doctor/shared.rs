@@ -1,4 +1,5 @@
-//! Checks the store that several servers share: that it is reached, is as it has to be, and has not been emptied.
+//! Checks the store that several servers share: that it is reached and is as it has to be. Whether it opens with this server's key,
+//! and is the one that was used here before, a start tells: for that the state directory would have to be opened.
 
 use std::time::Duration;
 
@@ -24,7 +25,9 @@ pub(super) async fn look(config: &State) -> Option<Finding> {
         Err(_) => Finding::bad(SUBJECT, format!("{url} gives no answer for {} s", LOOK_MAX.as_secs()))
             .step("Start it, or let this machine reach it."),
         Ok(Err(error)) => Finding::bad(SUBJECT, error.to_string()),
-        Ok(Ok(true)) => Finding::good(SUBJECT, format!("{url}; a store is there")),
-        Ok(Ok(false)) => Finding::good(SUBJECT, format!("{url}; the first server makes a store there")),
+        Ok(Ok(true)) => {
+            Finding::good(SUBJECT, format!("{url}; a store is there (a start tells if it opens with this key)"))
+        }
+        Ok(Ok(false)) => Finding::good(SUBJECT, format!("{url}; no store is there, and the first server makes one")),
     })
 }
