@@ -268,36 +268,7 @@ impl Supply {
         };
         let lines = orders.iter().map(Order::line);
         let mut held_until = self.together.want(lines, patience).await;
-        let mut is_whole = true;
-        let hashed = std::mem::take(&mut self.hashed);
-        let (cache, plugins) = (self.cache.clone(), self.plugins.clone());
-        let preparing = orders.into_iter().map(|order| {
-            let known = hashed.get(&order.plugin).filter(|(locked, ..)| *locked == order.locked).cloned();
-            prepare(&client, &cache, &plugins, config, order, known)
-        });
-        let mut preparing = stream::iter(preparing).buffer_unordered(PULLS);
-        let mut held = Vec::new();
-        loop {
-            let prepared = tokio::select! {
-                biased;
-                // What is at hand does not wait for what cannot be had.
-                () = tokio::time::sleep_until(held_until.unwrap_or_else(Instant::now)), if held_until.is_some() => {
-                    self.together.release();
-                    held_until = None;
-                    self.switch(std::mem::take(&mut held));
-                    continue;
-                }
-                prepared = preparing.next() => prepared,
-            };
-            let Some(prepared) = prepared else { break };
-            is_whole &= !prepared.outcome.as_ref().is_err_and(|failed| failed.may_pass);
-            match held_until.is_some() && prepared.outcome.is_ok() {
-                true => held.push(prepared),
-                // A problem takes nothing away that is served.
-                false => self.switch(vec![prepared]),
-            }
-        }
-        drop(preparing);
+        let (held, is_whole) = self.prepare_all(&client, config, orders, &mut held_until).await;
         if let Some(until) = held_until {
             if !is_whole {
                 // What is at hand is found there at the next try.
@@ -313,20 +284,64 @@ impl Supply {
             self.together.serves().await;
         }
         if self.sweeps {
-            let (cache, lock) = (self.cache.clone(), lock.clone());
-            let sweep =
-                move || cache.sweep(lock.plugins.iter().map(|(name, locked)| (name.as_str(), &locked.manifest)));
-            let _ = tokio::task::spawn_blocking(sweep).await;
-        }
-        if is_whole && self.sweeps {
-            let notes = self.moved.look(&client, config, &lock).await.clone();
-            self.publish(|sources| {
-                for (plugin, source) in sources {
-                    source.note = notes.get(plugin).cloned();
-                }
-            });
+            self.tidy(&client, config, lock, is_whole).await;
         }
         is_whole
+    }
+
+    /// Prepares everything, and switches what is not held back. Returns what is held back until the end, and whether nothing is
+    /// left to be tried again.
+    async fn prepare_all(
+        &mut self,
+        client: &Client,
+        config: &Config,
+        orders: Vec<Order>,
+        held_until: &mut Option<Instant>,
+    ) -> (Vec<Prepared>, bool) {
+        let hashed = std::mem::take(&mut self.hashed);
+        let (cache, plugins) = (self.cache.clone(), self.plugins.clone());
+        let preparing = orders.into_iter().map(|order| {
+            let known = hashed.get(&order.plugin).filter(|(locked, ..)| *locked == order.locked).cloned();
+            prepare(client, &cache, &plugins, config, order, known)
+        });
+        let mut preparing = stream::iter(preparing).buffer_unordered(PULLS);
+        let (mut held, mut is_whole) = (Vec::new(), true);
+        loop {
+            let prepared = tokio::select! {
+                biased;
+                // What is at hand does not wait for what cannot be had.
+                () = tokio::time::sleep_until(held_until.unwrap_or_else(Instant::now)), if held_until.is_some() => {
+                    self.together.release();
+                    *held_until = None;
+                    self.switch(std::mem::take(&mut held));
+                    continue;
+                }
+                prepared = preparing.next() => prepared,
+            };
+            let Some(prepared) = prepared else { return (held, is_whole) };
+            is_whole &= !prepared.outcome.as_ref().is_err_and(|failed| failed.may_pass);
+            match held_until.is_some() && prepared.outcome.is_ok() {
+                true => held.push(prepared),
+                // A problem takes nothing away that is served.
+                false => self.switch(vec![prepared]),
+            }
+        }
+    }
+
+    /// Deletes what is in no lock, and looks from time to time where tags have moved.
+    async fn tidy(&mut self, client: &Client, config: &Config, lock: Lock, is_whole: bool) {
+        let (cache, locked) = (self.cache.clone(), lock.clone());
+        let sweep = move || cache.sweep(locked.plugins.iter().map(|(name, locked)| (name.as_str(), &locked.manifest)));
+        let _ = tokio::task::spawn_blocking(sweep).await;
+        if !is_whole {
+            return;
+        }
+        let notes = self.moved.look(client, config, &lock).await.clone();
+        self.publish(|sources| {
+            for (plugin, source) in sources {
+                source.note = notes.get(plugin).cloned();
+            }
+        });
     }
 
     /// What is to be done for plugins that are locked. Of the others it is published why not.

@@ -1,33 +1,22 @@
 //! What Redis must be like so that promises can be kept with it. It is asked at the start, and from time to time.
 
-use super::fault::{Fault, OpenError};
+use super::fault::OpenError;
 use super::link::Link;
 
 /// The first version whose scripts can refuse to run on a secondary (Redis 7.0; Valkey begins at 7.2).
 const VERSION_MIN: u32 = 7;
 
-/// Holds every primary to the demands.
+/// Holds every primary to the demands. Returns what each says of itself.
 ///
 /// # Errors
 /// [`OpenError::Unfit`], or it cannot be reached.
-pub(super) async fn hold(link: &Link, url: &str) -> Result<(), OpenError> {
+pub(super) async fn hold(link: &Link, url: &str) -> Result<Vec<String>, OpenError> {
     let url = url.to_owned();
     let infos = link.info("everything").await.map_err(|fault| OpenError::Unusable { url: url.clone(), fault })?;
-    for info in infos {
-        if let Some((wrong, cure)) = unfit(&info) {
-            return Err(OpenError::Unfit { url, wrong, cure });
-        }
+    match infos.iter().find_map(|info| unfit(info)) {
+        Some((wrong, cure)) => Err(OpenError::Unfit { url, wrong, cure }),
+        None => Ok(infos),
     }
-    Ok(())
-}
-
-/// Warns of a server that may lose what it has acknowledged.
-///
-/// # Errors
-/// It cannot be reached.
-pub(super) async fn warn(link: &Link) -> Result<(), Fault> {
-    link.info("everything").await?.iter().for_each(|info| warn_of_losses(info));
-    Ok(())
 }
 
 /// What is wrong with a server, by its `INFO`, and what helps.
@@ -54,7 +43,7 @@ fn unfit(info: &str) -> Option<(String, &'static str)> {
 }
 
 /// Without a log on the disk everything is lost with the process, which some people want.
-fn warn_of_losses(info: &str) {
+pub(super) fn warn_of_losses(info: &str) {
     let has_log = field(info, "aof_enabled") == Some("1");
     let has_secondary = field(info, "connected_slaves").is_some_and(|count| count != "0");
     if !has_log && !has_secondary {

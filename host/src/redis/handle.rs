@@ -97,8 +97,6 @@ impl Redis {
                 }
                 Err(error) => return Err(error),
                 Ok((mark, format)) => {
-                    // Where it has gone again, the first beat says so.
-                    let _ = demands::warn(&link).await;
                     let (prefix, format) = (address.prefix.clone(), Agreed::new(format, latest));
                     return Ok(Self(Arc::new(Inner { link, mark, format, prefix, shown })));
                 }
@@ -131,7 +129,8 @@ impl Redis {
     ) -> Result<(Mark, u32), OpenError> {
         let url = address.url.to_string();
         let unusable = |fault| OpenError::Unusable { url: url.clone(), fault };
-        demands::hold(link, &url).await?;
+        let infos = demands::hold(link, &url).await?;
+        infos.iter().for_each(|info| demands::warn_of_losses(info));
         let found = mark::find_or_set(link, &address.prefix, latest, known, fresh).await.map_err(unusable)?;
         match found {
             mark::Found::Sound { mark, format, check: value } if check(&value) => Ok((mark, format)),
@@ -286,7 +285,7 @@ return {primary, redis.call('GETRANGE', KEYS[2], 0, 3)}
     /// As for [`Redis::run`].
     pub(crate) async fn unfit(&self) -> Result<Option<String>, Fault> {
         match demands::hold(&self.0.link, &self.0.shown).await {
-            Ok(()) => Ok(None),
+            Ok(_) => Ok(None),
             Err(OpenError::Unusable { fault, .. }) => Err(fault),
             Err(error) => Ok(Some(error.to_string())),
         }

@@ -34,7 +34,8 @@ async fn beat(inner: &Member) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut primaries, mut was_reached, mut said) = (Vec::new(), true, None::<Instant>);
     let (mut warned_of, mut is_clock_off) = (Vec::new(), false);
-    let (mut agreement, mut looked) = (Agreement::default(), Instant::now());
+    // At its start a server has just looked.
+    let (mut agreement, mut look_at) = (Agreement::default(), Instant::now() + LOOK_EVERY);
     loop {
         ticks.tick().await;
         let begin = Instant::now();
@@ -68,11 +69,10 @@ async fn beat(inner: &Member) {
                 }
             }
             let is_first = std::mem::replace(&mut primaries, vitals.primaries).is_empty();
-            // At its start a server has just looked.
-            looked = if is_first { looked } else { Instant::now() - LOOK_EVERY };
+            look_at = if is_first { look_at } else { Instant::now() };
         }
-        if looked.elapsed() >= LOOK_EVERY {
-            looked = Instant::now();
+        if Instant::now() >= look_at {
+            look_at = Instant::now() + LOOK_EVERY;
             drop(tokio::time::timeout(ANSWER_MAX, inner.look_at_store()).await);
         }
         let offset_ms = inner.heard.offset_ms().unwrap_or_default();

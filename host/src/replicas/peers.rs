@@ -47,10 +47,10 @@ pub struct About {
     /// Its configuration as digests, secrets aside.
     pub settings: SharedSettings,
     /// How far it is with the plugins from registries. Earlier versions say nothing of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub rollout: Option<Rollout>,
     /// The names on record whose files it has not got. One that starts, and earlier versions, say nothing of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub lacks: Option<Lacks>,
 }
 

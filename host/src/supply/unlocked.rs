@@ -47,7 +47,7 @@ impl Unlocked {
         before: Option<&SourceState>,
         (lock, elsewhere_after): (&Lock, Duration),
     ) -> SourceState {
-        if !matches!(before, Some(SourceState::File { .. } | SourceState::Coming(_) | SourceState::Missing(_))) {
+        if before.is_none_or(|before| matches!(before, SourceState::NotLocked(_))) {
             return SourceState::NotLocked(reason);
         }
         let is_elsewhere = lock.plugins.contains_key(plugin);

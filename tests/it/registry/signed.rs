@@ -9,7 +9,7 @@ use tinymcp_tests::peer::{Peer, Script};
 use tinymcp_tests::registry::{MANIFEST, Registry, WASM, descriptor, digest, manifest};
 use tinymcp_tests::server::Site;
 
-use super::sigstore::{BUNDLE, SIGN};
+use super::sigstore::{BUNDLE, SIGN, SignedStatement};
 use super::{V1, done, first, from, problem, run, second};
 
 const PAYLOAD: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
@@ -35,22 +35,8 @@ async fn sign(registry: &Registry, name: &str, of: &str, says: &str, key: &KeyPa
 
 /// The bundle that `cosign sign --key` of version 3 makes: a statement about a manifest, in an envelope.
 fn bundle(says: &str, of: &str, key: &KeyPair) -> Vec<u8> {
-    let statement = json!({
-        "_type": "https://in-toto.io/Statement/v1",
-        "subject": [{ "digest": { "sha256": says.trim_start_matches("sha256:") }, "annotations": {} }],
-        "predicateType": of,
-        "predicate": {},
-    });
-    let statement = statement.to_string();
-    let signed = format!("DSSEv1 28 application/vnd.in-toto+json {} {statement}", statement.len());
-    let signature = STANDARD.encode(key.sign(signed.as_bytes()).unwrap());
-    let envelope = json!({
-        "payload": STANDARD.encode(&statement),
-        "payloadType": "application/vnd.in-toto+json",
-        "signatures": [{ "sig": signature }],
-    });
     let material = json!({ "publicKey": { "hint": "whatever" }, "tlogEntries": [] });
-    json!({ "mediaType": BUNDLE, "verificationMaterial": material, "dsseEnvelope": envelope }).to_string().into_bytes()
+    SignedStatement::by(key, says, of).bundle(&material).to_string().into_bytes()
 }
 
 /// The artifact that such a bundle is in.

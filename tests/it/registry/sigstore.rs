@@ -96,29 +96,13 @@ impl Sigstore {
     ) -> Value {
         let key = KeyPair::generate().unwrap();
         let certificate = self.certificate(&key, identity, issuer);
-        let statement = json!({
-            "_type": "https://in-toto.io/Statement/v1",
-            "subject": [{ "digest": { "sha256": manifest.trim_start_matches("sha256:") }, "annotations": {} }],
-            "predicateType": says,
-            "predicate": {},
-        });
-        let statement = statement.to_string();
-        let signed = format!("DSSEv1 28 application/vnd.in-toto+json {} {statement}", statement.len());
-        let signature = STANDARD.encode(key.sign(signed.as_bytes()).unwrap());
-        let entry = self.entry(&statement, &signature, &certificate, logged_s);
-        json!({
-            "mediaType": BUNDLE,
-            "verificationMaterial": {
-                "certificate": { "rawBytes": STANDARD.encode(&certificate) },
-                "tlogEntries": [entry],
-                "timestampVerificationData": {},
-            },
-            "dsseEnvelope": {
-                "payload": STANDARD.encode(&statement),
-                "payloadType": "application/vnd.in-toto+json",
-                "signatures": [{ "sig": signature }],
-            },
-        })
+        let signed = SignedStatement::by(&key, manifest, says);
+        let entry = self.entry(&signed.statement, &signed.signature, &certificate, logged_s);
+        signed.bundle(&json!({
+            "certificate": { "rawBytes": STANDARD.encode(&certificate) },
+            "tlogEntries": [entry],
+            "timestampVerificationData": {},
+        }))
     }
 
     /// A certificate, with the word of the log for what the authority was about to sign.
@@ -194,6 +178,37 @@ impl Sigstore {
             },
             "canonicalizedBody": STANDARD.encode(&body),
         })
+    }
+}
+
+/// A statement about a manifest, as cosign 3 makes it, signed in its envelope.
+pub(super) struct SignedStatement {
+    statement: String,
+    signature: String,
+}
+
+impl SignedStatement {
+    pub(super) fn by(key: &KeyPair, manifest: &str, says: &str) -> Self {
+        let statement = json!({
+            "_type": "https://in-toto.io/Statement/v1",
+            "subject": [{ "digest": { "sha256": manifest.trim_start_matches("sha256:") }, "annotations": {} }],
+            "predicateType": says,
+            "predicate": {},
+        });
+        let statement = statement.to_string();
+        let signed = format!("DSSEv1 28 application/vnd.in-toto+json {} {statement}", statement.len());
+        let signature = STANDARD.encode(key.sign(signed.as_bytes()).unwrap());
+        Self { statement, signature }
+    }
+
+    /// The bundle of it, with what vouches for the signer.
+    pub(super) fn bundle(&self, material: &Value) -> Value {
+        let envelope = json!({
+            "payload": STANDARD.encode(&self.statement),
+            "payloadType": "application/vnd.in-toto+json",
+            "signatures": [{ "sig": self.signature }],
+        });
+        json!({ "mediaType": BUNDLE, "verificationMaterial": material, "dsseEnvelope": envelope })
     }
 }
 

@@ -39,16 +39,18 @@ async fn one(config: &Config, client: &Client, lock: &Lock, plugin: String, sour
     let Source { from, state, .. } = source;
     let is_signed = config.plugin(&plugin).trust.as_ref().is_some_and(|trust| trust.cosign.is_some());
     let is_at_hand = match state {
-        SourceState::NotLocked(why) => return Finding::bad(SUBJECT, format!("`{plugin}`: {why}")),
+        // It is in no lock, or the lock cannot be read.
+        SourceState::NotLocked(why) | SourceState::Missing(why) => {
+            return Finding::bad(SUBJECT, format!("`{plugin}`: {why}"));
+        }
         SourceState::File { cosign: Err(why), .. } if is_signed => {
             return Finding::bad(SUBJECT, format!("`{plugin}`: `trust` demands a signature of cosign: {why}"));
         }
         SourceState::File { .. } => true,
-        SourceState::Coming(_) | SourceState::Missing(_) => false,
+        SourceState::Coming(_) => false,
     };
     let Some(locked) = lock.of(&plugin, &from) else {
-        // It was there a moment ago, or the lock cannot be read.
-        return Finding::bad(SUBJECT, format!("`{plugin}`: the lock cannot be read"));
+        return Finding::bad(SUBJECT, format!("`{plugin}`: the lock has just changed"));
     };
     let source = match from.parse::<reference::Source>() {
         Ok(source) => source,

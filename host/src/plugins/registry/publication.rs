@@ -25,10 +25,10 @@ impl Registry {
             return;
         } else {
             self.publish();
-            let (loading, of) = (self.loads.len() + coming, "pulled or loaded");
+            let loading = self.loads.len() + coming;
             tracing::warn!(
                 loading,
-                "{loading} files are still being {of} after `plugins.wait`; their tools come later, by `list_changed`"
+                "{loading} files are still being pulled or loaded after `plugins.wait`; their tools come later, by `list_changed`"
             );
         }
         if !is_ready {
