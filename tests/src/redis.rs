@@ -43,12 +43,25 @@ impl Redis {
         this
     }
 
-    /// Takes over from the one that it followed, which is told nothing.
+    /// Takes over from the one that it follows, with everything that this one has by now. That one is told nothing.
     ///
     /// # Panics
-    /// When it does not answer.
-    pub fn take_over(&self) {
+    /// When it does not catch up.
+    pub fn take_over_from(&self, primary: &Self) {
+        let all = primary.offset("master_repl_offset");
+        let begin = Instant::now();
+        while self.offset("slave_repl_offset") < all {
+            assert!(begin.elapsed() < Duration::from_secs(20), "a secondary does not catch up");
+            std::thread::sleep(Duration::from_millis(5));
+        }
         self.ask(&["REPLICAOF", "NO", "ONE"]);
+    }
+
+    /// How much it has of what is replicated.
+    fn offset(&self, name: &str) -> u64 {
+        let info = self.ask(&["INFO", "replication"]);
+        let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        value.and_then(|value| value.trim().parse().ok()).unwrap_or_else(|| panic!("no {name}: {info}"))
     }
 
     fn with(options: &[&str]) -> Self {

@@ -189,6 +189,22 @@ impl TestSentinel {
         this
     }
 
+    /// Waits until the secondary has everything that the primary has by now. (`WAIT` asks for the writes of its own connection
+    /// alone.)
+    pub(crate) fn catch_up(&self) {
+        let offset = |server: &TestRedis, name: &str| {
+            let ::redis::Value::BulkString(info) = server.ask(&["INFO", "replication"]) else { panic!("no text") };
+            let info = String::from_utf8(info).unwrap();
+            let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            value.unwrap().trim().parse::<u64>().unwrap()
+        };
+        let (all, begin) = (offset(&self.primary, "master_repl_offset"), Instant::now());
+        while offset(&self.secondary, "slave_repl_offset") < all {
+            assert!(begin.elapsed() < Duration::from_secs(20), "the secondary does not catch up");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     pub(crate) fn address(&self) -> Address {
         let url = format!("redis+sentinel://127.0.0.1:{}/main", self.port).parse().unwrap();
         Address { url, prefix: "tinymcp".to_owned(), authorities: None }

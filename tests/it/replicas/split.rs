@@ -27,7 +27,7 @@ async fn a_primary_that_is_still_served_gives_no_second_grant_and_ends_no_honest
     let [mut before, ended] =
         [here.log_in(&mut Browser::of("alice")).await, here.log_in(&mut Browser::of("bob")).await];
     let codes = [here.code(&mut Browser::of("alice")).await, here.code(&mut Browser::of("alice")).await];
-    new.take_over();
+    new.take_over_from(&old);
     let (_other, there_base) = server(&new, Some(&here_base)).await;
     let there = here.through(&there_base);
     // Both take writes now, and neither knows of the other.

@@ -81,6 +81,7 @@ async fn it_follows_the_sentinels_to_the_server_that_takes_over() {
     let key = Key::of(b"taken over");
     commit(&store, [insert(key, "first")]).await;
     let before = row(&store, key).await.unwrap();
+    sentinel.catch_up();
     let acknowledged = sentinel.primary.ask(&["WAIT", "1", "2000"]);
     assert_eq!(acknowledged, ::redis::Value::Int(1));
     sentinel.primary.kill();
