@@ -5,7 +5,6 @@
 //! reach both in turns ([`crate::plugins::updates`]), so that no plugin that tells of many holds anybody up either.
 
 mod changes;
-mod everywhere;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,13 +18,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::changes::{Announcement, Changes, Lists};
-use self::everywhere::{ChangesEverywhere, ListsEverywhere};
 use super::event_stream::EventStream;
 use super::listener_places::{ListenerPlace, ListenerPlaces, NoPlace};
 use super::preferences::Preferences;
 use crate::config::names::Scope;
 use crate::plugins::Plugins;
-use crate::plugins::catalog::Catalog;
+use crate::plugins::catalog::{Catalog, Revisions};
 use crate::plugins::served::Served;
 use crate::plugins::updates::{Subscription, Updated};
 use crate::principal::{self, Principal};
@@ -53,6 +51,8 @@ struct LegacySession {
     principal: Arc<Principal>,
     /// The reach that its lists were last made for.
     reach: Reach,
+    /// The lists that it has been told of, which are those at its beginning at first.
+    seen: Revisions,
 }
 
 /// A modern client in its `subscriptions/listen` request.
@@ -118,8 +118,7 @@ impl Listeners {
         let turns = Arc::default();
         let listeners = Arc::new(Self { plugins, rules, places, sessions, turns, draining: draining.clone() });
         let telling = Arc::clone(&listeners);
-        let mut changes = ChangesEverywhere::of(&listeners.plugins, listeners.rules.clone());
-        tracker.spawn(async move { draining.run_until_cancelled(telling.tell_sessions(&mut changes)).await });
+        tracker.spawn(async move { draining.run_until_cancelled(telling.tell_sessions()).await });
         listeners
     }
 
@@ -136,7 +135,7 @@ impl Listeners {
         preferences.hear_by(self.plugins.updates().subscription(Arc::clone(&self.turns)));
     }
 
-    /// Adds a legacy session.
+    /// Adds a legacy session, which is told of what changes from now on.
     pub(super) fn add(
         &self,
         id: &Arc<str>,
@@ -145,7 +144,10 @@ impl Listeners {
         principal: Arc<Principal>,
     ) {
         let reach = Reach::of(&principal);
-        self.sessions().insert(Arc::clone(id), LegacySession { stream, preferences, principal, reach });
+        // Whoever tells of a change holds the same lock: a list is either seen here, or told of.
+        let mut sessions = self.sessions();
+        let seen = revisions_at(&self.plugins.catalog(), principal.view()).unwrap_or_default();
+        sessions.insert(Arc::clone(id), LegacySession { stream, preferences, principal, reach, seen });
     }
 
     /// Forgets a legacy session.
@@ -193,27 +195,35 @@ impl Listeners {
         lists
     }
 
-    async fn tell_sessions(&self, changes: &mut ChangesEverywhere) {
+    async fn tell_sessions(&self) {
+        let (mut catalogs, mut rules) = (self.plugins.changes(), self.rules.clone());
         loop {
             tokio::select! {
-                change = changes.next() => match change {
-                    Some(change) => self.tell_of(&change),
-                    None => return,
+                changed = catalogs.changed() => match changed {
+                    Ok(()) => self.tell_of_lists(),
+                    Err(_) => return,
                 },
+                // The rules of a server without a login never change.
+                Ok(()) = rules.changed() => self.tell_of_rules(),
                 () = self.turns.notified() => self.tell_of_updates(),
             }
         }
     }
 
-    fn tell_of(&self, change: &Announcement<ListsEverywhere>) {
+    fn tell_of_lists(&self) {
+        let mut sessions = self.sessions();
+        let catalog = self.plugins.catalog();
+        for session in sessions.values_mut() {
+            let Some(now) = revisions_at(&catalog, session.principal.view()) else { continue };
+            let before = std::mem::replace(&mut session.seen, now);
+            session.tell(Lists::between(before, now));
+        }
+    }
+
+    fn tell_of_rules(&self) {
         for session in self.sessions().values_mut() {
-            let lists = match change {
-                Announcement::Lists(lists) => lists.at(session.principal.view()),
-                Announcement::Rules => self.follow(&mut session.reach, &session.principal),
-            };
-            for notification in lists.notifications() {
-                session.stream.tell(notification);
-            }
+            let lists = self.follow(&mut session.reach, &session.principal);
+            session.tell(lists);
         }
     }
 
@@ -243,6 +253,22 @@ impl Listeners {
                 session.stream.tell(notification);
             }
         }
+    }
+}
+
+impl LegacySession {
+    fn tell(&self, lists: Lists) {
+        for notification in lists.notifications() {
+            self.stream.tell(notification);
+        }
+    }
+}
+
+/// The revisions of the lists at a view; `None` while there is no such view.
+fn revisions_at(catalog: &Catalog, view: &View) -> Option<Revisions> {
+    match view.name() {
+        None => Some(catalog.revisions()),
+        Some(name) => catalog.view(name).map(|of_view| of_view.revisions()),
     }
 }
 

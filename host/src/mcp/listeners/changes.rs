@@ -26,9 +26,9 @@ impl Lists {
 
 /// A change of lists.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Announcement<L = Lists> {
+pub(super) enum Announcement {
     /// Lists have changed for everybody.
-    Lists(L),
+    Lists(Lists),
     /// The rules of authorization have changed, and with them some people's lists.
     Rules,
 }
