@@ -261,6 +261,23 @@ impl Server {
         line.trim().trim_end_matches(" kB").parse().expect("a number of KiB")
     }
 
+    /// The compiled code of plugins that is in the process's memory at the moment, in KiB.
+    pub fn resident_code_kib(&self) -> u64 {
+        let maps = fs::read_to_string(format!("/proc/{}/smaps", self.pid())).expect("a process of ours");
+        let (mut is_code, mut resident) = (false, 0);
+        for line in maps.lines() {
+            match line.split_once(':') {
+                Some(("Rss", kib)) if is_code => {
+                    resident += kib.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of KiB");
+                }
+                Some((key, _)) if key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') => {}
+                // The first line of a mapping.
+                _ => is_code = line.ends_with(".cwasm"),
+            }
+        }
+        resident
+    }
+
     /// The MCP endpoint.
     pub fn url(&self) -> String {
         format!("http://{}/mcp", self.address)

@@ -57,3 +57,14 @@ async fn a_file_that_compiles_for_long_comes_later() {
         assert_eq!(events.expect("a change").await["method"], "notifications/tools/list_changed");
     }
 }
+
+#[tokio::test]
+async fn code_takes_no_memory_until_it_is_called() {
+    let server = Site::new().plugin("greeter", &tinymcp_tests::guests::guest("greeter-v1")).start().await;
+    let client = Client::modern(&server);
+    assert_eq!(client.tool_names().await.len(), 2);
+    let before = server.resident_code_kib();
+    assert!(before <= 8, "{before} KiB of code are in memory, and nobody has called it");
+    assert_eq!(client.value("greeter_greet", json!({ "name": "Ada" })).await, "v1 greets Ada");
+    assert!(server.resident_code_kib() > before, "what is called is in memory");
+}

@@ -251,8 +251,26 @@ fn map(engine: &Engine, code_file: &Path) -> wasmtime::Result<Component> {
     // has just shown, for an engine with the same compatibility hash, which names the directory; and nobody but the
     // server's user can write into the directory, so it is still that file.
     #[expect(unsafe_code, reason = "compiled code cannot be loaded otherwise; see the module's invariant")]
-    unsafe {
-        Component::deserialize_file(engine.wasm(), code_file)
+    let component = unsafe { Component::deserialize_file(engine.wasm(), code_file) }?;
+    #[cfg(target_os = "linux")]
+    let_go_of_pages(&component);
+    Ok(component)
+}
+
+/// Lets go of the pages of a mapped file that loading it has looked at: with their neighbours that is all of a small one.
+/// Those of a plugin that is called come back, and the others take no memory of this process.
+#[cfg(target_os = "linux")]
+fn let_go_of_pages(component: &Component) {
+    let image = component.image_range();
+    let bytes = image.end.addr() - image.start.addr();
+    // SAFETY: the image is the private mapping of a file that `deserialize_file` has made, whole and from its first page,
+    // and the component keeps it for longer than this call. It is read-only by now and nobody has written to it
+    // (wasmtime loads no code with relocations), so each page is read from the file again when somebody needs it.
+    #[expect(unsafe_code, reason = "advice about memory that wasmtime owns")]
+    let advised =
+        unsafe { rustix::mm::madvise(image.start.cast_mut().cast(), bytes, rustix::mm::Advice::LinuxDontNeed) };
+    if let Err(error) = advised {
+        tracing::debug!(%error, "compiled code stays in memory");
     }
 }
 
