@@ -65,6 +65,9 @@ use crate::config::Config;
 /// Events within so long are looked at together: a copy program makes several for each file.
 const GATHER: Duration = Duration::from_millis(15);
 
+/// The same after a rename, which makes one event: for what is moved together with the file, such as its signature.
+const GATHER_WHOLE: Duration = Duration::from_millis(3);
+
 /// A file that was written to within this time, and not renamed into place, may be a part of what it will be:
 /// one that looks broken, or has lost tools, is looked at again when it has been quiet for so long.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -178,12 +181,13 @@ impl Registry {
             Watch::new(&config.plugins.dir, config.plugins.poll.is_none())
         };
         let runtime = Arc::clone(&self.runtime);
-        let mut look_at = Instant::now();
+        let (mut look_at, mut looked_at) = (Instant::now(), Instant::now());
         loop {
             if std::mem::take(&mut self.sharing.look_now) {
                 look_at = Instant::now();
             }
             if Instant::now() >= look_at {
+                looked_at = Instant::now();
                 // A file system that does not answer must not hold up the end either.
                 let Some(next) = stop.run_until_cancelled(self.look(&mut watch)).await else { break };
                 look_at = Instant::now() + next;
@@ -222,7 +226,12 @@ impl Registry {
                 () = sleep_until(self.sharing.names_at) => self.remember(),
                 () = sleep_until(publish_at) => self.publish(),
                 () = sleep_until(ready_by) => {}
-                () = watch.happened() => look_at = look_at.min(Instant::now() + GATHER),
+                () = watch.happened() => {
+                    // Many files that are moved one after the other are few looks.
+                    let gather = if watch.take_news_of_whole_file() { GATHER_WHOLE } else { GATHER };
+                    let since_last = looked_at.elapsed();
+                    look_at = look_at.min(Instant::now() + gather.max(GATHER.saturating_sub(since_last)));
+                }
                 changed = self.rules.changed() => {
                     if changed.is_err() { break }
                     self.configure();

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use notify::event::{AccessKind, AccessMode, ModifyKind};
+use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
 use notify::{ErrorKind, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::{Notify, oneshot};
 
@@ -68,6 +68,8 @@ struct Shared {
 struct Hints {
     being_written: BTreeMap<String, Instant>,
     renamed: BTreeSet<String>,
+    /// One was renamed into place since this was last asked.
+    is_new_whole: bool,
     /// Places beside the plugins directory in which a change matters.
     places: BTreeSet<PathBuf>,
 }
@@ -154,6 +156,11 @@ impl Watch {
         self.shared.happened.notified().await;
     }
 
+    /// True if a file came by a rename since this was last asked: there is nothing more to come of it.
+    pub(in crate::plugins) fn take_news_of_whole_file(&self) -> bool {
+        std::mem::take(&mut self.shared.hints().is_new_whole)
+    }
+
     /// The time to leave a file alone because somebody is writing to it; `None` if nobody is.
     pub(in crate::plugins) fn being_written(&self, file: &str) -> Option<Duration> {
         let mut hints = self.shared.hints();
@@ -200,11 +207,14 @@ impl Shared {
                     hints.being_written.remove(&file);
                 }
             }
-            EventKind::Modify(ModifyKind::Name(_)) => {
+            EventKind::Modify(ModifyKind::Name(mode)) => {
+                let mut is_any = false;
                 for file in files {
+                    is_any = true;
                     hints.being_written.remove(&file);
                     hints.renamed.insert(file);
                 }
+                hints.is_new_whole |= is_any && matches!(mode, RenameMode::To | RenameMode::Both);
             }
             // Somebody reads, us for example.
             EventKind::Access(_) => return,
