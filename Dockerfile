@@ -17,9 +17,9 @@ COPY . .
 ARG TINYMCP_COMMIT=""
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/source/target,id=target-$TARGETARCH \
-    cargo build --release --locked --package tinymcp --target "$(uname -m)-unknown-linux-musl" \
+    cargo build --profile dist --locked --package tinymcp --target "$(uname -m)-unknown-linux-musl" \
     && mkdir -p "/$TARGETARCH" \
-    && cp "target/$(uname -m)-unknown-linux-musl/release/tinymcp" "/$TARGETARCH/tinymcp"
+    && cp "target/$(uname -m)-unknown-linux-musl/dist/tinymcp" "/$TARGETARCH/tinymcp"
 
 # What an empty image lacks, the same for every processor. It has openssl too, since the certificates depend on it.
 FROM --platform=$BUILDPLATFORM debian:bookworm-slim AS files

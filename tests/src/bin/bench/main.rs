@@ -77,7 +77,7 @@ struct Options {
     #[arg(long, value_name = "PATH")]
     binary: Option<PathBuf>,
     /// Build all with this profile of cargo; the figures of `dev` are good for nothing but testing the bench
-    #[arg(long, value_name = "NAME", default_value = "release")]
+    #[arg(long, value_name = "NAME", default_value = "dist")]
     profile: String,
     /// A Python with FastMCP [default: the one that `tests/bench` installs]
     #[arg(long, value_name = "PATH")]
@@ -115,7 +115,7 @@ async fn measure(options: &Options) -> anyhow::Result<ExitCode> {
     let usual_rounds = if options.compare.is_some() { 9 } else { 5 };
     let plan = Plan { rounds: options.rounds.map_or(usual_rounds, NonZero::get), round: options.seconds };
     machine::print(&workshop)?;
-    if options.profile != "release" {
+    if options.profile != "dist" {
         println(format_args!("profile   {}: these figures say nothing about the server", options.profile))?;
     }
     match &options.compare {
