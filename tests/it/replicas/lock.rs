@@ -199,20 +199,45 @@ async fn a_new_server_is_not_ready_before_it_has_what_others_serve() {
 
 /// It has nothing to go on with, and others have.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_start_with_a_damaged_lock_is_not_ready_beside_others() {
+async fn a_start_without_a_sound_lock_is_not_ready_beside_others() {
     let (redis, published) = (Redis::durable(), Published::new().await);
     let one = published.server(&redis, "").await;
-    let site = sharing(&redis, &published.from);
-    lock(&site, "<<<<<<< HEAD\n");
-    let damaged = site.launch().await;
-    damaged.log.wait_for("servers of one store differ: other plugins from registries").await;
-    assert_eq!(ready(&damaged).await.status, 503);
-    lock(damaged.site(), &published.first);
-    until("a server that is ready", async || ready(&damaged).await.status == 200).await;
-    assert_eq!(
-        (tools(&damaged).await, tools(&one).await),
-        (V1.map(String::from).to_vec(), V1.map(String::from).to_vec())
-    );
+    for damaged in [Some("<<<<<<< HEAD\n"), Some("version = 1\n"), None] {
+        let site = sharing(&redis, &published.from);
+        if let Some(damaged) = damaged {
+            lock(&site, damaged);
+        }
+        let new = site.launch().await;
+        new.log.wait_for("servers of one store differ: other plugins from registries").await;
+        assert_eq!(ready(&new).await.status, 503, "{damaged:?}");
+        lock(new.site(), &published.first);
+        until("a server that is ready", async || ready(&new).await.status == 200).await;
+        assert_eq!(
+            (tools(&new).await, tools(&one).await),
+            (V1.map(String::from).to_vec(), V1.map(String::from).to_vec())
+        );
+    }
+}
+
+/// A lock that is still to be written keeps nobody from serving all the rest.
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_all_lack_a_lock_are_ready() {
+    let (redis, published) = (Redis::durable(), Published::new().await);
+    let mut servers = Vec::new();
+    for _ in 0..2 {
+        servers.push(sharing(&redis, &published.from).start().await);
+    }
+    are_known(&[&servers[0], &servers[1]]).await;
+    for server in &servers {
+        assert_eq!(ready(server).await.status, 200);
+    }
+    for server in &servers {
+        lock(server.site(), &published.first);
+    }
+    for server in &servers {
+        Client::modern(server).wait_for_tools(&V1).await;
+        until("a server that is ready", async || ready(server).await.status == 200).await;
+    }
 }
 
 /// Only one of the servers gets another name for the plugin, and its lock a moment later.
