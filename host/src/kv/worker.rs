@@ -88,11 +88,12 @@ impl Database {
                 let _ = caller.send(self.run(*request).map_err(outward));
             }
             Order::Sweep(caller) => {
-                let swept = self.sweep();
-                if let Err(error) = &swept {
-                    tracing::warn!(%error, "expired state of plugins not removed");
-                }
-                let _ = caller.send(swept.unwrap_or(false));
+                let swept = self.expect_in_place().map_err(Fault::from).and_then(|()| Ok(self.sweep()?));
+                let _ = caller.send(swept.unwrap_or_else(|fault| {
+                    // The log has it: nobody may use the state for long, and know it otherwise.
+                    outward(fault);
+                    false
+                }));
             }
             Order::Close => return ControlFlow::Break(()),
         }
@@ -109,6 +110,10 @@ fn outward(fault: Fault) -> KvError {
             KvError::Damaged
         }
         Fault::Kv(error) => error,
+        Fault::File(error) => {
+            FAILED.log(|| tracing::error!("state of plugins cannot be used: {error}"));
+            KvError::Unavailable(error.outward().to_owned())
+        }
         Fault::Sqlite(error) => {
             FAILED.log(|| tracing::error!(%error, "state of plugins not read or written"));
             KvError::Unavailable(match error.sqlite_error_code() {
