@@ -246,6 +246,47 @@ async fn a_file_that_is_lost_in_use_keeps_nothing_that_would_be_lost() {
     open.close().await;
 }
 
+#[tokio::test]
+async fn a_plugin_that_reads_much_in_a_loop_keeps_others_waiting_for_one_request() {
+    let scratch = tempfile::tempdir().unwrap();
+    let open = Open::at(scratch.path());
+    let large = |name: usize| (format!("{name}"), Value(vec![7; 4000]));
+    let fill = Operation::Set { entries: (0..500).map(large).collect(), ttl: None };
+    let quota = 8 * 1024 * 1024;
+    open.kv.run(plugin("a"), quota, fill).await.unwrap();
+    open.kv.run(plugin("b"), QUOTA, set("x", "y")).await.unwrap();
+    let read_all = || Operation::Get { names: (0..500).map(|name| format!("{name}")).collect() };
+    let begun = std::time::Instant::now();
+    open.kv.run(plugin("a"), quota, read_all()).await.unwrap();
+    let one = begun.elapsed();
+    let loops: Vec<_> = (0..64)
+        .map(|_| {
+            let kv = open.kv.clone();
+            tokio::spawn(async move {
+                loop {
+                    kv.run(plugin("a"), quota, read_all()).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    tokio::time::sleep(one * 4).await;
+    let waited = async |space: Space, name: &str| {
+        let begun = std::time::Instant::now();
+        assert!(get(&open.kv, &space, name).await.unwrap().is_some());
+        begun.elapsed()
+    };
+    let mut others = Vec::new();
+    for _ in 0..5 {
+        others.push(waited(plugin("b"), "x").await);
+    }
+    others.sort();
+    let own = waited(plugin("a"), "1").await;
+    loops.iter().for_each(tokio::task::JoinHandle::abort);
+    assert!(own > one * 16, "the queue is long: {own:?}, a request takes {one:?}");
+    assert!(others[2] < own / 4, "others waited {others:?}, the plugin itself {own:?}");
+    open.close().await;
+}
+
 #[test]
 fn requests_travel_as_json_and_show_no_value() {
     let operation = Operation::Set { entries: vec![("k".to_owned(), value("hunter2"))], ttl: None };

@@ -1,6 +1,7 @@
 //! The thread that has the file, and the queue before it.
 //!
-//! Every operation is short, and one thread does all of them in turn: nobody waits long, and what was written is read.
+//! Every operation is short, and one thread does all of them, the spaces in turn: nobody waits long, and what was written is
+//! read.
 
 use std::ops::ControlFlow;
 use std::thread;
@@ -13,7 +14,8 @@ use tokio_util::task::TaskTracker;
 
 use super::fault::Fault;
 use super::open::Database;
-use super::request::{Answer, KvError, Request};
+use super::request::{Answer, KvError, Request, Space};
+use super::turns::Turns;
 use crate::log_limiter::LogLimiter;
 
 /// The most requests in the queue; further ones wait for room in it.
@@ -35,16 +37,47 @@ enum Order {
     Close,
 }
 
+/// The next order, which is waited for. None when nobody can send one any more.
+fn next(turns: &mut Turns<Order>, queue: &mut mpsc::Receiver<Order>) -> Option<Order> {
+    loop {
+        // What has come meanwhile counts for whose turn it is.
+        while !turns.is_closed()
+            && let Ok(order) = queue.try_recv()
+        {
+            turns.add(order.space(), order);
+        }
+        if let Some(order) = turns.next() {
+            return Some(order);
+        }
+        let order = queue.blocking_recv()?;
+        turns.add(order.space(), order);
+    }
+}
+
+impl Order {
+    /// The space that it is about, if it is about one alone.
+    fn space(&self) -> Option<Space> {
+        match self {
+            Self::Ask(request, _) => match &**request {
+                Request::Use { space, .. } => Some(space.clone()),
+                _ => None,
+            },
+            Self::Sweep(_) | Self::Close => None,
+        }
+    }
+}
+
 impl Worker {
     /// Starts the thread, and sweeps until `stop` is cancelled, which closes the file.
     pub(super) fn start(database: Database, tracker: &TaskTracker, stop: CancellationToken) -> Result<Self, KvError> {
         let (sender, mut queue) = mpsc::channel(QUEUE);
         let running = tracker.token();
+        let mut turns = Turns::default();
         let serve = move || {
             // The file is closed before anybody hears that the thread is done.
             let _running = running;
             let mut database = database;
-            while let Some(order) = queue.blocking_recv() {
+            while let Some(order) = next(&mut turns, &mut queue) {
                 if database.obey(order).is_break() {
                     break;
                 }
