@@ -6,8 +6,8 @@
 //!
 //! - `resolver`: from a name to addresses. `own`: what this server knows of itself and its network.
 //! - `dial`: connections, and TLS. `proxy`: tunnels of the operator's proxy. `pool`: connections that are kept.
-//! - `exchange`: one request and its answer. `failure`: the reasons that there is none. `hold`: its end before its time.
-//! - `places`: the connections that each plugin may have open.
+//! - `exchange`: one request and its answer. `upkeep`: what is part of none, and has a bound. `failure`: the reasons that there is none. `hold`: its end before its time.
+//! - `places`: the connections that each plugin may have open, and its look-ups.
 //! - `stand_in`: one that answers in the place of all hosts, for tests of plugins.
 
 mod dial;
@@ -20,7 +20,9 @@ mod pool;
 mod proxy;
 pub mod resolver;
 mod stand_in;
+mod upkeep;
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +53,10 @@ use crate::grants::target::Target;
 
 /// Time for one look-up. The system's resolver gives up after about as long, and asks again.
 const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Look-ups at once, over all plugins. Each holds a thread of the system's resolver until it is answered, which can take
+/// long after everybody has stopped waiting for it.
+const LOOK_UPS_MAX: usize = 64;
 
 /// Connections that are open at once, over all plugins: descriptors are the server's, too.
 const CONNECTIONS_MAX: usize = 1024;
@@ -86,7 +92,9 @@ struct Shared {
     kept_apart: Vec<(Host, u16)>,
     trust: Trust,
     connections: Connections,
-    /// Time for one look-up.
+    /// A place for each look-up that is under way: names whose servers say nothing are their plugin's affair.
+    look_ups: Arc<Places>,
+    /// Time for one look-up, the wait for a place included.
     look_up_timeout: Duration,
     /// Answers in the place of all hosts, if anybody does.
     stand_in: Option<Arc<dyn StandIn>>,
@@ -118,6 +126,7 @@ impl Egress {
                 places: Places::new(CONNECTIONS_MAX),
                 handle: Handle::try_current().ok(),
             },
+            look_ups: Places::new(LOOK_UPS_MAX),
             look_up_timeout: LOOK_UP_TIMEOUT,
             stand_in,
         }))
@@ -135,9 +144,15 @@ impl Egress {
     ///
     /// # Errors
     /// There is no address, or one of them may not be dialled.
-    pub async fn look_up(&self, host: &Host, port: u16, reach: Reach<'_>) -> Result<Vec<SocketAddr>, AddressRefusal> {
+    pub async fn look_up(
+        &self,
+        plugin: &Arc<str>,
+        host: &Host,
+        port: u16,
+        reach: Reach<'_>,
+    ) -> Result<Vec<SocketAddr>, AddressRefusal> {
         self.expect_foreign(host, port)?;
-        let answers = self.answers(host).await?;
+        let answers = self.answers(plugin, host).await?;
         self.admit(host, &answers, port, reach)
     }
 
@@ -146,11 +161,11 @@ impl Egress {
     ///
     /// # Errors
     /// There is no address.
-    pub async fn answers(&self, host: &Host) -> Result<Vec<IpAddr>, AddressRefusal> {
+    pub async fn answers(&self, plugin: &Arc<str>, host: &Host) -> Result<Vec<IpAddr>, AddressRefusal> {
         match host {
             Host::Address(address) => Ok(vec![*address]),
             Host::Name(_) if host.is_loopback() => Ok(LOCALHOST.to_vec()),
-            Host::Name(name) => self.resolve(name).await,
+            Host::Name(name) => self.resolve(plugin, name).await,
         }
     }
 
@@ -201,8 +216,19 @@ impl Egress {
         }
     }
 
-    async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, AddressRefusal> {
-        match tokio::time::timeout(self.0.look_up_timeout, self.0.resolver.resolve(name)).await {
+    async fn resolve(&self, plugin: &Arc<str>, name: &str) -> Result<Vec<IpAddr>, AddressRefusal> {
+        let looking = async {
+            let place = self.0.look_ups.wait(plugin).await;
+            let (resolver, name) = (Arc::clone(&self.0.resolver), name.to_owned());
+            // To its end, whoever still waits: nobody stops the system's resolver, and the place is that of its thread.
+            let asked = self.0.connections.handle().spawn(async move {
+                let answers = resolver.resolve(&name).await;
+                drop(place);
+                answers
+            });
+            asked.await.map_err(io::Error::other)?
+        };
+        match tokio::time::timeout(self.0.look_up_timeout, looking).await {
             Ok(Ok(answers)) => Ok(answers),
             Ok(Err(error)) => {
                 tracing::debug!(%error, "a name was not found");
@@ -232,7 +258,7 @@ impl Egress {
                 }
                 return Ok((stand_in::connect(stand_in, &order.target, &self.0.connections.handle()), false));
             }
-            let stream = self.reach(&order.target, &order.entry.rule).await?;
+            let stream = self.reach(&order.owner, &order.target, &order.entry.rule).await?;
             match order.target.scheme() {
                 Scheme::Http => Ok((stream, false)),
                 Scheme::Https => self.0.trust.secure(stream, order.target.host(), true).await,
@@ -242,22 +268,22 @@ impl Egress {
     }
 
     /// A connection to a target's host, or a tunnel to it. All that may be dialled is looked up here.
-    async fn reach(&self, target: &Target, rule: &Rule) -> Result<Stream, Failure> {
+    async fn reach(&self, plugin: &Arc<str>, target: &Target, rule: &Rule) -> Result<Stream, Failure> {
         let (host, port, reach) = (target.host(), target.port(), rule.reach());
         let proxy = self.0.proxy.as_ref().filter(|proxy| !proxy.direct.contains(host));
         let resolves = proxy.is_some_and(|proxy| proxy.resolves);
         let way = Way::of(rule.is_near(), host, proxy.is_some(), resolves);
         let Some(proxy) = proxy.filter(|_| way != Way::Direct) else {
-            let places = self.look_up(host, port, reach).await?;
+            let places = self.look_up(plugin, host, port, reach).await?;
             return Ok(Box::new(dial::connect(&places).await?));
         };
         if way == Way::ProxyToName {
             self.expect_foreign(host, port)?;
-            return self.tunnel(proxy, &dial::authority(host, port)).await;
+            return self.tunnel(plugin, proxy, &dial::authority(host, port)).await;
         }
         let mut failure = Failure::Proxy("there is no address to ask for".to_owned());
-        for place in self.look_up(host, port, reach).await?.into_iter().take(PROXY_ATTEMPTS) {
-            match self.tunnel(proxy, &dial::of_address(place.ip(), port)).await {
+        for place in self.look_up(plugin, host, port, reach).await?.into_iter().take(PROXY_ATTEMPTS) {
+            match self.tunnel(plugin, proxy, &dial::of_address(place.ip(), port)).await {
                 Ok(stream) => return Ok(stream),
                 Err(reason) => failure = reason,
             }
@@ -266,10 +292,10 @@ impl Egress {
     }
 
     /// A tunnel through the proxy to a place, `host:port`. The proxy's own address is the operator's affair.
-    async fn tunnel(&self, proxy: &Proxy, place: &str) -> Result<Stream, Failure> {
+    async fn tunnel(&self, plugin: &Arc<str>, proxy: &Proxy, place: &str) -> Result<Stream, Failure> {
         let failed = |reason: &str| Failure::Proxy(reason.to_owned());
         let (host, port) = place_of(&proxy.url).ok_or_else(|| failed("its URL has no host"))?;
-        let stream = self.dial_proxy(&host, port).await.map_err(|failure| failed(&failure.to_string()))?;
+        let stream = self.dial_proxy(plugin, &host, port).await.map_err(|failure| failed(&failure.to_string()))?;
         let stream: Stream = match proxy.url.scheme() {
             "https" => self.0.trust.secure(Box::new(stream), &host, false).await?.0,
             _ => Box::new(stream),
@@ -277,11 +303,11 @@ impl Egress {
         Ok(Box::new(proxy.tunnel(stream, place).await?))
     }
 
-    async fn dial_proxy(&self, host: &Host, port: u16) -> Result<TcpStream, Failure> {
+    async fn dial_proxy(&self, plugin: &Arc<str>, host: &Host, port: u16) -> Result<TcpStream, Failure> {
         let addresses = match host {
             Host::Address(address) => vec![*address],
             Host::Name(_) if host.is_loopback() => LOCALHOST.to_vec(),
-            Host::Name(name) => self.resolve(name).await?,
+            Host::Name(name) => self.resolve(plugin, name).await?,
         };
         let places: Vec<SocketAddr> = addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect();
         dial::connect(&places).await

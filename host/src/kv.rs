@@ -10,7 +10,7 @@
 //! - `operations`: what an operation on a space comes to, `pages`: lists of names, `seal`: what is sealed; all three
 //!   wherever it is kept.
 //! - `open`: the file and its lock. `spaces`, `rows`: what is stored in it. `database`: what is asked of it. `fault`: why it
-//!   is not done. `worker`: the thread.
+//!   is not done. `worker`: the thread. `turns`: whose request is next.
 //! - `redis`: the same in Redis.
 
 mod backend;
@@ -28,6 +28,7 @@ mod request;
 mod rows;
 mod seal;
 mod spaces;
+mod turns;
 mod worker;
 
 #[cfg(test)]

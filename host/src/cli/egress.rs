@@ -29,5 +29,5 @@ pub(super) fn start(config: &Config, egress: &config::Egress, listeners: &[Socke
     let telemetry = telemetry.and_then(|(host, port)| Some((Host::parse(host).ok()?, port)));
     let authorities = egress.authorities.clone();
     let settings = Settings { surroundings, proxy, authorities, kept_apart: telemetry.into_iter().collect() };
-    Egress::new(settings, Arc::new(System::default()))
+    Egress::new(settings, Arc::new(System))
 }

@@ -23,6 +23,7 @@ use super::failure::Failure;
 use super::hold::Hold;
 use super::places::{Place, Places};
 use super::pool::{Key, Link, Pool, Sender, SentBody};
+use super::upkeep::{Allowance, Interim, Weighed};
 use crate::grants::credentials::Fingerprint;
 use crate::grants::in_force::CallGrants;
 use crate::grants::target::Target;
@@ -159,9 +160,14 @@ impl Connections {
             return Ok(Err(failure));
         }
         order.hold.over(&link.ended, is_h2);
+        link.allowance.refill();
+        let interim = Interim::default();
         let sent = async {
             match &mut link.sender {
-                Sender::One(sender) => sender.try_send_request(request).await,
+                Sender::One(sender) => {
+                    interim.count(&mut request, &link.ended);
+                    sender.try_send_request(request).await
+                }
                 Sender::Many(sender) => sender.try_send_request(request).await,
             }
         };
@@ -174,6 +180,9 @@ impl Connections {
         };
         let answer = match sent {
             Ok(answer) => answer,
+            Err(_) if interim.are_too_many() => {
+                return Ok(Err(Failure::Protocol("interim answers, and no end of them".to_owned())));
+            }
             Err(mut error) => {
                 return match error.take_message() {
                     Some(request) => Err(request),
@@ -198,27 +207,29 @@ impl Connections {
         dial: impl Future<Output = Result<(Stream, bool), Failure>>,
     ) -> Result<Link, Failure> {
         let (stream, is_h2) = dial.await?;
-        let io = TokioIo::new(stream);
         let ended = CancellationToken::new();
         let began = |error: hyper::Error| Failure::of(&error, false);
+        let allowance = Allowance::full();
         let driver = Driver { pool: Arc::downgrade(&self.pool), order: order.clone(), key: key.clone(), place };
-        let sender = if is_h2 {
+        if is_h2 {
             let mut builder = http2::Builder::new(Tasks { handle: self.handle(), ended: ended.clone() });
             builder.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
             builder.max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX));
+            let io = TokioIo::new(Weighed::frames(stream, allowance.clone()));
             let (sender, connection) = builder.handshake(io).await.map_err(began)?;
             self.handle().spawn(driver.drive(async { drop(connection.await) }, ended.clone()));
-            let link = Link { sender: Sender::Many(sender.clone()), ended: ended.clone() };
-            self.pool.put(key.clone(), link, &self.handle());
-            Sender::Many(sender)
-        } else {
-            let mut builder = http1::Builder::new();
-            builder.max_buf_size(HEAD_BYTES_MAX);
-            let (sender, connection) = builder.handshake(io).await.map_err(began)?;
-            self.handle().spawn(driver.drive(async { drop(connection.await) }, ended.clone()));
-            Sender::One(sender)
-        };
-        Ok(Link { sender, ended })
+            let link = Link { sender: Sender::Many(sender), ended, allowance };
+            if let Some(shared) = link.shared() {
+                self.pool.put(key.clone(), shared, &self.handle());
+            }
+            return Ok(link);
+        }
+        let mut builder = http1::Builder::new();
+        builder.max_buf_size(HEAD_BYTES_MAX);
+        let io = TokioIo::new(Weighed::bytes(stream, allowance.clone()));
+        let (sender, connection) = builder.handshake(io).await.map_err(began)?;
+        self.handle().spawn(driver.drive(async { drop(connection.await) }, ended.clone()));
+        Ok(Link { sender: Sender::One(sender), ended, allowance })
     }
 
     /// A place among the connections of this server, for a plugin. One that is kept for nobody gives way.
@@ -352,7 +363,13 @@ impl Body for Received {
         let frame = std::task::ready!(Pin::new(&mut self.incoming).poll_frame(context));
         match &frame {
             Some(Err(_)) => self.lease = None,
-            Some(Ok(_)) | None => self.keep_if_done(),
+            Some(Ok(piece)) => {
+                if let (Some(lease), Some(data)) = (&self.lease, piece.data_ref()) {
+                    lease.link.allowance.give_for_piece(data.len());
+                }
+                self.keep_if_done();
+            }
+            None => self.keep_if_done(),
         }
         Poll::Ready(frame.map(|frame| frame.map_err(|error| Failure::of(&error, true))))
     }

@@ -1,4 +1,4 @@
-//! The places of open connections, over all plugins: descriptors are the server's, too.
+//! The places of open connections, over all plugins: descriptors are the server's, too. Look-ups have places of their own.
 //!
 //! A plugin may take a further place only while it has fewer than are free, so that there is something left for the next:
 //! one alone has half of all places.

@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::upkeep::Allowance;
 use crate::grants::credentials::Fingerprint;
 use crate::grants::host::Host;
 use crate::grants::scheme::Scheme;
@@ -49,6 +50,8 @@ pub(super) struct Link {
     pub(super) sender: Sender,
     /// Ends it. It is ended when the grant that it was made by is withdrawn.
     pub(super) ended: CancellationToken,
+    /// What the other side may send that is part of no body.
+    pub(super) allowance: Allowance,
 }
 
 /// HTTP/1.1 takes one request after the other, HTTP/2 many at once.
@@ -89,10 +92,13 @@ impl Link {
     }
 
     /// The same connection for one more request, if it takes many at once.
-    fn shared(&self) -> Option<Self> {
+    pub(super) fn shared(&self) -> Option<Self> {
         match &self.sender {
             Sender::One(_) => None,
-            Sender::Many(sender) => Some(Self { sender: Sender::Many(sender.clone()), ended: self.ended.clone() }),
+            Sender::Many(sender) => {
+                let (ended, allowance) = (self.ended.clone(), self.allowance.clone());
+                Some(Self { sender: Sender::Many(sender.clone()), ended, allowance })
+            }
         }
     }
 }

@@ -54,7 +54,7 @@ async fn look_up(resolver: &Arc<Changing>, entry: &str) -> Result<Vec<String>, A
     let reach = Reach { host: entry.host(), is_private };
     let text = entry.host().to_string();
     let host = Host::parse(&text.replace('*', "any")).unwrap();
-    let found = egress.look_up(&host, entry.port(), reach).await?;
+    let found = egress.look_up(&"plugin".into(), &host, entry.port(), reach).await?;
     Ok(found.iter().map(ToString::to_string).collect())
 }
 
@@ -84,6 +84,39 @@ async fn a_resolver_that_says_nothing_is_not_waited_for() {
     assert_eq!(look_up(&Changing::of(&[&[]]), "https://api.example.com").await, Err(AddressRefusal::None));
 }
 
+/// Answers at once, but for names of `silent.example`.
+#[derive(Debug, Default)]
+struct Half(AtomicUsize);
+
+#[async_trait::async_trait]
+impl Resolve for Half {
+    async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        if name.ends_with("silent.example") {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            std::future::pending::<()>().await;
+        }
+        Ok(vec!["8.8.8.8".parse().unwrap()])
+    }
+}
+
+#[tokio::test]
+async fn look_ups_without_an_answer_leave_places_to_other_plugins() {
+    let resolver = Arc::new(Half::default());
+    let mut egress = Egress::new(Settings::default(), Arc::clone(&resolver) as Arc<dyn Resolve>);
+    Arc::get_mut(&mut egress.0).unwrap().look_up_timeout = Duration::from_millis(100);
+    let answers = async |plugin: &str, name: &str| egress.answers(&plugin.into(), &Host::parse(name).unwrap()).await;
+    let names: Vec<String> = (0..200).map(|number| format!("{number}.silent.example")).collect();
+    let silent = futures::future::join_all(names.iter().map(|name| answers("greedy", name))).await;
+    assert!(silent.iter().all(|answer| *answer == Err(AddressRefusal::Unanswered)));
+    assert_eq!(
+        resolver.0.load(Ordering::Relaxed),
+        LOOK_UPS_MAX / 2,
+        "their threads are held when nobody waits any more"
+    );
+    assert_eq!(answers("greedy", "quick.example").await, Err(AddressRefusal::Unanswered));
+    assert!(answers("other", "quick.example").await.is_ok());
+}
+
 #[tokio::test]
 async fn names_and_addresses_of_this_machine_are_nobodys_to_answer() {
     let resolver = Changing::of(&[]);
@@ -101,8 +134,8 @@ async fn the_proxy_is_reached_by_no_spelling() {
         let entry: Origin = entry.parse().unwrap();
         let host = Host::parse(&entry.host().to_string()).unwrap();
         let reach = Reach { host: entry.host(), is_private: false };
-        assert_eq!(egress.look_up(&host, 3128, reach).await, Err(AddressRefusal::Own), "{host}");
-        assert!(egress.look_up(&host, 3129, reach).await.is_ok(), "{host}");
+        assert_eq!(egress.look_up(&"plugin".into(), &host, 3128, reach).await, Err(AddressRefusal::Own), "{host}");
+        assert!(egress.look_up(&"plugin".into(), &host, 3129, reach).await.is_ok(), "{host}");
     }
 }
 

@@ -18,8 +18,8 @@ use rustix::io::Errno;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::file::{Counted, OpenFile};
-use super::places::Id;
-use super::usage::{Account, Usage, id};
+use super::places::{Hidden, Id, id_of};
+use super::usage::{Account, Usage};
 use crate::grants::DirGrant;
 
 /// Descriptors that the calls of one plugin may hold.
@@ -41,8 +41,7 @@ pub(super) struct Folder {
     root: Arc<File>,
     id: Id,
     is_writable: bool,
-    /// What is opened under no name.
-    places: Vec<Id>,
+    hidden: Arc<Hidden>,
     quota: Option<(Arc<Usage>, u64)>,
     descriptors: Descriptors,
 }
@@ -91,7 +90,7 @@ impl Folder {
     /// Opens the granted folder itself.
     pub(super) fn open(
         grant: &DirGrant,
-        places: Vec<Id>,
+        hidden: Arc<Hidden>,
         quota: Option<(Arc<Usage>, u64)>,
         descriptors: Descriptors,
     ) -> io::Result<Directory> {
@@ -99,11 +98,12 @@ impl Folder {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = Arc::new(File::from(rustix::fs::open(&grant.host, flags, rustix::fs::Mode::empty())?));
         // Between the look at the path and now it may have become another.
-        let id = id(&Metadata::from_file(&root)?);
-        if places.contains(&id) {
+        let metadata = Metadata::from_file(&root)?;
+        if hidden.has(&metadata) {
             return Err(Errno::ACCESS.into());
         }
-        let folder = Self { root: Arc::clone(&root), id, is_writable: grant.is_writable, places, quota, descriptors };
+        let id = id_of(&metadata);
+        let folder = Self { root: Arc::clone(&root), id, is_writable: grant.is_writable, hidden, quota, descriptors };
         Ok(Directory { file: root, folder: Arc::new(folder), _descriptor: descriptor })
     }
 
@@ -219,7 +219,7 @@ impl Directory {
         };
         let metadata = Metadata::from_file(&file)?;
         expect_ordinary(metadata.file_type())?;
-        if self.folder.places.contains(&id(&metadata)) {
+        if self.folder.hidden.has(&metadata) {
             return Err(Errno::ACCESS.into());
         }
         Ok((file, metadata))
@@ -268,7 +268,7 @@ impl Directory {
         let replaced = account.as_ref().and_then(|_| {
             let (moved, replaced) = (self.metadata_at(path, false).ok()?, other.metadata_at(new_path, false).ok()?);
             // Two names of one file both stay.
-            (id(&moved) != id(&replaced)).then_some(replaced)
+            (id_of(&moved) != id_of(&replaced)).then_some(replaced)
         });
         fs::rename(&self.file, Path::new(path), &other.file, Path::new(new_path))?;
         if let (Some(account), Some(replaced)) = (&mut account, replaced) {
@@ -308,6 +308,9 @@ impl Directory {
     pub fn set_times_at(&self, path: &str, follow: bool, times: FileTimes, times_of_link: Times) -> io::Result<()> {
         self.folder.expect_writable()?;
         if !follow {
+            if self.folder.hidden.has(&self.metadata_at(path, false)?) {
+                return Err(Errno::ACCESS.into());
+            }
             let Times { accessed, modified } = times_of_link;
             return fs::set_times_nofollow(&self.file, Path::new(path), accessed, modified);
         }

@@ -1,16 +1,35 @@
 //! Places that no plugin sees: files of this server, and the system's own folders. They are told by device and inode, so
 //! that another name of a folder, a symbolic link or a mount is no way around.
 
+use std::collections::HashSet;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use std::{fmt, fs};
+
+use cap_primitives::fs::{Metadata, MetadataExt as _};
 
 /// A file or folder of this machine, whatever its name: device and inode.
 pub(super) type Id = (u64, u64);
 
+/// That of something open or looked at.
+pub(super) fn id_of(metadata: &Metadata) -> Id {
+    (metadata.dev(), metadata.ino())
+}
+
 /// Folders of the system that show processes, devices and secrets of containers.
 const SYSTEM: [&str; 4] = ["/proc", "/sys", "/dev", "/run"];
+
+/// Least time between two looks at all files of this server. They are looked at where a file has several names.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// They are looked at for this part of the time at most.
+const LOOK_SHARE: u32 = 20;
+
+/// Files and folders that are looked at. Where there are more, no file with several names is opened.
+const LOOK_MAX: usize = 100_000;
 
 /// Places that no granted folder may hold, be or lie in.
 #[derive(Debug, Clone)]
@@ -20,6 +39,39 @@ pub struct Places(Vec<Place>);
 struct Place {
     path: PathBuf,
     what: String,
+    /// It is the system's: what is in it has a file system of its own, mostly.
+    is_system: bool,
+}
+
+/// What is opened under no name, in whichever granted folder.
+#[derive(Default)]
+pub(super) struct Hidden {
+    pub(super) places: Places,
+    /// What is inside of them, and when and for how long that was looked at; None if it was too much.
+    inside: Mutex<Option<(Instant, Duration, Option<HashSet<Id>>)>>,
+}
+
+impl Hidden {
+    pub(super) fn new(places: Places) -> Self {
+        Self { places, inside: Mutex::default() }
+    }
+
+    /// True for one of the places, and for a further name of a file inside of one.
+    pub(super) fn has(&self, metadata: &Metadata) -> bool {
+        let id = id_of(metadata);
+        self.places.ids().contains(&id) || (metadata.is_file() && metadata.nlink() > 1 && self.is_inside(id))
+    }
+
+    fn is_inside(&self, id: Id) -> bool {
+        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_old = |(at, took): (Instant, Duration)| at.elapsed() >= LOOK_INTERVAL.max(took * LOOK_SHARE);
+        if inside.as_ref().is_none_or(|(at, took, _)| is_old((*at, *took))) {
+            let begun = Instant::now();
+            let found = self.places.inside();
+            *inside = Some((Instant::now(), begun.elapsed(), found));
+        }
+        inside.as_ref().is_none_or(|(_, _, found)| found.as_ref().is_none_or(|found| found.contains(&id)))
+    }
 }
 
 /// The reason that a folder is not granted.
@@ -51,8 +103,9 @@ impl Default for Places {
 impl Places {
     /// These, each with its description, and those of the system.
     pub fn new(own: impl IntoIterator<Item = (PathBuf, String)>) -> Self {
-        let own = own.into_iter().map(|(path, what)| Place { path, what });
-        let system = SYSTEM.map(|path| Place { path: path.into(), what: "a folder of the system".to_owned() });
+        let own = own.into_iter().map(|(path, what)| Place { path, what, is_system: false });
+        let what = "a folder of the system";
+        let system = SYSTEM.map(|path| Place { path: path.into(), what: what.to_owned(), is_system: true });
         Self(own.chain(system).collect())
     }
 
@@ -70,13 +123,49 @@ impl Places {
                 let (folder, what) = (folder.to_owned(), place.what.clone());
                 return Ok(Err(Refused { folder, place: place.path.clone(), what, is_inside }));
             }
+            if let Some(link) = place.links().find(|link| found(link).ancestors.contains(own)) {
+                let what = format!("what a link in {} leads to", place.what);
+                return Ok(Err(Refused { folder: folder.to_owned(), place: link, what, is_inside }));
+            }
         }
         Ok(Ok(()))
     }
 
     /// The places that are there: another name of one may be found inside a folder.
-    pub(super) fn ids(&self) -> Vec<Id> {
+    fn ids(&self) -> Vec<Id> {
         self.0.iter().filter_map(|place| id(&place.path).ok()).collect()
+    }
+
+    /// The files inside of this server's own. None if there are too many.
+    fn inside(&self) -> Option<HashSet<Id>> {
+        let mut found = HashSet::new();
+        let own = self.0.iter().filter(|place| !place.is_system);
+        let mut folders: Vec<PathBuf> = own.map(|place| place.path.clone()).filter(|path| path.is_dir()).collect();
+        let mut looked = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                looked += 1;
+                if looked > LOOK_MAX {
+                    return None;
+                }
+                let Ok(metadata) = entry.metadata() else { continue };
+                if metadata.is_dir() {
+                    folders.push(entry.path());
+                } else {
+                    found.insert((metadata.dev(), metadata.ino()));
+                }
+            }
+        }
+        Some(found)
+    }
+}
+
+impl Place {
+    /// The symbolic links in it, if it is a folder of this server: what they lead to is served from here.
+    fn links(&self) -> impl Iterator<Item = PathBuf> {
+        let entries = if self.is_system { None } else { fs::read_dir(&self.path).ok() };
+        let is_link = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_symlink());
+        entries.into_iter().flatten().flatten().filter(is_link).map(|entry| entry.path())
     }
 }
 
@@ -141,6 +230,10 @@ mod tests {
         }
         fs::create_dir(path("files")).unwrap();
         assert_eq!(places.judge(&path("files")).unwrap(), Ok(()));
+        fs::write(path("files/hello.wasm"), "").unwrap();
+        symlink(path("files/hello.wasm"), path("state/hello.wasm")).unwrap();
+        let refused = places.judge(&path("files")).unwrap().unwrap_err().to_string();
+        assert!(refused.contains("holds what a link in the state leads to"), "{refused}");
         assert_eq!(places.judge(&path("missing")).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::baseline::Baselines;
 use super::folder::{Descriptors, Directory, Folder};
-use super::places::Places;
+use super::places::Hidden;
 use super::usage::Usage;
 use crate::grants::DirGrant;
 
@@ -23,7 +23,7 @@ const DESCRIPTORS: usize = 256;
 /// The folders of one plugin.
 pub struct PluginFolders {
     plugin: Arc<str>,
-    places: Arc<Places>,
+    hidden: Arc<Hidden>,
     baselines: Arc<Baselines>,
     threads: Arc<Semaphore>,
     descriptors: Descriptors,
@@ -31,9 +31,9 @@ pub struct PluginFolders {
 }
 
 impl PluginFolders {
-    pub(super) fn new(plugin: Arc<str>, places: Arc<Places>, baselines: Arc<Baselines>) -> Self {
+    pub(super) fn new(plugin: Arc<str>, hidden: Arc<Hidden>, baselines: Arc<Baselines>) -> Self {
         let (threads, descriptors) = (Arc::new(Semaphore::new(THREADS)), Descriptors::new(DESCRIPTORS));
-        Self { plugin, places, baselines, threads, descriptors, usages: Mutex::default() }
+        Self { plugin, hidden, baselines, threads, descriptors, usages: Mutex::default() }
     }
 
     /// The plugin's name.
@@ -61,9 +61,9 @@ impl PluginFolders {
     /// The system's, and the reason in words if the folder holds what no plugin sees, or lies in it.
     pub fn open(&self, grant: &DirGrant) -> io::Result<Directory> {
         // It is judged where it is now: a link may have been changed since the start.
-        self.places.judge(&grant.host)?.map_err(|refused| io::Error::other(refused.to_string()))?;
+        self.hidden.places.judge(&grant.host)?.map_err(|refused| io::Error::other(refused.to_string()))?;
         let quota = grant.quota_bytes.map(|bytes| (self.usage(grant), bytes));
-        Folder::open(grant, self.places.ids(), quota, self.descriptors.clone())
+        Folder::open(grant, Arc::clone(&self.hidden), quota, self.descriptors.clone())
     }
 
     fn usage(&self, grant: &DirGrant) -> Arc<Usage> {

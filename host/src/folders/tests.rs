@@ -30,6 +30,7 @@ const READ: Opening = Opening {
     read: true,
     write: false,
 };
+const QUOTA: u64 = 10_000;
 const WRITE: Opening = Opening { create: true, write: true, ..READ };
 
 impl Site {
@@ -240,8 +241,81 @@ fn what_no_plugin_sees_has_no_other_name() {
 }
 
 #[test]
+fn a_file_inside_of_what_no_plugin_sees_has_no_other_name() {
+    let site = Site::new();
+    fs::create_dir_all(site.path("state/kv")).unwrap();
+    fs::write(site.path("state/key"), "hunter2").unwrap();
+    fs::write(site.path("state/kv/kv.db"), "of others").unwrap();
+    fs::write(site.path("data/mine"), "mine").unwrap();
+    fs::hard_link(site.path("data/mine"), site.path("data/again")).unwrap();
+    fs::hard_link(site.path("state/key"), site.path("data/key")).unwrap();
+    fs::hard_link(site.path("state/kv/kv.db"), site.path("data/db")).unwrap();
+    let old = fs::metadata(site.path("state/key")).unwrap().modified().unwrap();
+    let folders = Folders::new(Places::new([(site.path("state"), "the state directory".to_owned())]), None);
+    let data = folders.of(&"plugin".into()).open(&site.grant(Some(QUOTA), true)).unwrap();
+    for name in ["key", "db"] {
+        for opening in [READ, WRITE, Opening { truncate: true, ..WRITE }] {
+            assert_eq!(errno(data.open(name, opening)), Some(Errno::ACCESS), "{name}");
+        }
+        for follow in [true, false] {
+            let times = FileTimes::new().set_modified(std::time::UNIX_EPOCH);
+            let epoch = || Some(cap_primitives::fs::SystemTimeSpec::SymbolicNow);
+            let times_of_link = Times { accessed: epoch(), modified: epoch() };
+            assert_eq!(errno(data.set_times_at(name, follow, times, times_of_link)), Some(Errno::ACCESS), "{name}");
+        }
+    }
+    for name in ["mine", "again"] {
+        assert_eq!(file(&data, name, READ).unwrap().read_at(9, 0).unwrap(), b"mine");
+    }
+    data.link("key", &data, "more").unwrap();
+    assert_eq!(errno(data.open("more", READ)), Some(Errno::ACCESS), "a link of a link");
+    assert_eq!(fs::read_to_string(site.path("state/key")).unwrap(), "hunter2");
+    assert_eq!(fs::metadata(site.path("state/key")).unwrap().modified().unwrap(), old);
+}
+
+#[test]
+fn a_chain_of_folders_deeper_than_a_path_is_counted_and_removed() {
+    let site = Site::new();
+    let (name, depth) = ("n".repeat(255), 40);
+    let quota = Some(1_000_000);
+    let nest = |data: Directory| {
+        let mut here = data;
+        let mut levels = Vec::new();
+        for _ in 0..depth {
+            here.create_directory(&name).unwrap();
+            let Node::Directory(next) = here.open(&name, Opening { directory: true, ..READ }).unwrap() else {
+                unreachable!()
+            };
+            levels.push(std::mem::replace(&mut here, next));
+        }
+        write(&here, "deep", 100).unwrap();
+        levels.push(here);
+        levels
+    };
+    drop(nest(site.open(quota)));
+    // As after a restart: the whole folder is counted at the first use, and the plugin can go on, and clear it away.
+    let site = Site { folders: Folders::default(), ..site };
+    let data = site.open(quota);
+    write(&data, "x", 10).unwrap();
+    let mut levels = Vec::new();
+    let mut here = data;
+    for _ in 0..depth {
+        let Node::Directory(next) = here.open(&name, Opening { directory: true, ..READ }).unwrap() else {
+            unreachable!()
+        };
+        levels.push(std::mem::replace(&mut here, next));
+    }
+    assert_eq!(here.metadata_at("deep", true).unwrap().len(), 100);
+    here.remove_file("deep").unwrap();
+    drop(here);
+    while let Some(level) = levels.pop() {
+        level.remove_directory(&name).unwrap();
+    }
+    assert_eq!(fs::read_dir(site.path("data")).unwrap().count(), 1);
+}
+
+#[test]
 fn a_quota_counts_what_is_added_and_what_is_gone() {
-    const QUOTA: u64 = 10_000;
     let site = Site::new();
     fs::write(site.path("data/before"), vec![b'x'; 50_000]).unwrap();
     let data = site.open(Some(QUOTA));

@@ -6,19 +6,19 @@
 //!
 //! A file that was removed while a call has it open takes its room until it is closed.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use cap_primitives::fs::{FollowSymlinks, Metadata, MetadataExt, OpenOptions, open, read_base_dir};
-use rustix::fs::OFlags;
+use cap_primitives::fs::{Metadata, MetadataExt};
 use rustix::io::Errno;
 
 use super::baseline::{Baselines, Count};
-use super::places::Id;
+use super::measure::measure;
+use super::places::{Id, id_of};
 
 /// Bytes of quota that allow one file, folder or link: an empty one takes room too, of a kind that disks run out of.
 const BYTES_PER_FILE: u64 = 1024;
@@ -112,7 +112,7 @@ impl<'u> Account<'u> {
         let state = usage.state.lock().unwrap_or_else(PoisonError::into_inner);
         let mut account = Self { usage, state, root, quota_bytes };
         if account.state.looked.is_none() {
-            let folder = id(&Metadata::from_file(root)?);
+            let folder = id_of(&Metadata::from_file(root)?);
             account.look()?;
             account.state.base = usage.baselines.of(&usage.plugin, &usage.path, folder, account.state.now);
         }
@@ -165,7 +165,7 @@ impl<'u> Account<'u> {
         self.remove(0, 1);
         if before.is_file() && before.nlink() <= 1 {
             let mut handles = self.usage.handles();
-            match handles.open.get_mut(&id(before)) {
+            match handles.open.get_mut(&id_of(before)) {
                 Some(handle) => (handle.is_removed, handle.bytes) = (true, before.len()),
                 None => {
                     drop(handles);
@@ -177,7 +177,7 @@ impl<'u> Account<'u> {
 
     /// Remembers that a file is open.
     pub(super) fn track(&self, metadata: &Metadata) -> Tracked {
-        let id = id(metadata);
+        let id = id_of(metadata);
         let mut handles = self.usage.handles();
         let handle = handles.open.entry(id).or_default();
         handle.count += 1;
@@ -232,58 +232,4 @@ impl<'u> Account<'u> {
         self.state.looked = Some((Instant::now(), begun.elapsed()));
         Ok(())
     }
-}
-
-pub(super) fn id(metadata: &Metadata) -> Id {
-    (metadata.dev(), metadata.ino())
-}
-
-/// Measures a folder. Folders that cannot be read are none of the plugin's either.
-///
-/// # Errors
-/// The system's. A folder too deep to be reached by one path is among them: nobody can count it.
-fn measure(root: &File) -> io::Result<Count> {
-    let mut count = Count::default();
-    let mut linked = HashSet::new();
-    let mut folders = vec![PathBuf::new()];
-    while let Some(path) = folders.pop() {
-        let opened = match path.as_os_str().is_empty() {
-            true => read_base_dir(root),
-            false => open_folder(root, &path).and_then(|folder| read_base_dir(&folder)),
-        };
-        let entries = match opened {
-            Ok(entries) => entries,
-            Err(error) if is_passing(&error) => continue,
-            Err(error) => return Err(error),
-        };
-        for entry in entries {
-            let entry = entry?;
-            let metadata = match entry.metadata() {
-                Ok(metadata) => metadata,
-                Err(error) if is_passing(&error) => continue,
-                Err(error) => return Err(error),
-            };
-            count.files += 1;
-            if metadata.is_dir() {
-                folders.push(path.join(entry.file_name()));
-            } else if metadata.is_file() && (metadata.nlink() <= 1 || linked.insert(id(&metadata))) {
-                count.bytes = count.bytes.saturating_add(metadata.len());
-            }
-        }
-    }
-    Ok(count)
-}
-
-fn open_folder(root: &File, path: &std::path::Path) -> io::Result<File> {
-    use cap_primitives::fs::OpenOptionsExt;
-    let flags = OFlags::DIRECTORY | OFlags::NONBLOCK;
-    let mut options = OpenOptions::new();
-    options.read(true).custom_flags(flags.bits().cast_signed())._cap_fs_ext_follow(FollowSymlinks::No);
-    open(root, path, &options)
-}
-
-/// Others work in the folder at the same time, and some of it may be closed to this user.
-fn is_passing(error: &io::Error) -> bool {
-    let is_other_kind = matches!(error.raw_os_error().map(Errno::from_raw_os_error), Some(Errno::NOTDIR | Errno::LOOP));
-    is_other_kind || matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied)
 }

@@ -15,6 +15,7 @@ use crate::clock;
 impl Database {
     /// Does what is asked for: everything or nothing.
     pub(super) fn run(&mut self, request: Request) -> Result<Answer, Fault> {
+        self.expect_in_place()?;
         let Self { connection, sealer, .. } = self;
         let transaction = connection.transaction_with_behavior(match &request {
             Request::Use { operation, .. } if operation.written().next().is_none() => TransactionBehavior::Deferred,

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,6 +22,15 @@ use crate::state::StateDir;
 const DIRECTORY: &str = "kv";
 
 const FILE: &str = "kv.db";
+
+const LOCK: &str = "lock";
+
+/// The end of the name of SQLite's write-ahead log.
+const LOG_SUFFIX: &str = "-wal";
+
+/// A file up to this size is checked before it is used, in a tenth of a second. What is damaged in a larger one is said
+/// where it is read.
+const CHECKED_BEFORE_USE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Time for which a statement waits for a lock. A backup program may hold one.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -45,8 +54,33 @@ pub(super) enum Place {
 pub(super) struct Database {
     pub(super) connection: Connection,
     pub(super) sealer: Sealer,
-    /// Held until the connection is closed; none in memory.
-    _lock: Option<File>,
+    /// None in memory.
+    file: Option<OpenFile>,
+}
+
+/// The file under an open connection.
+struct OpenFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+    /// Held until the connection is closed.
+    _lock: File,
+}
+
+impl Database {
+    /// Sees that what is written goes into the file that the next start will open.
+    ///
+    /// # Errors
+    /// [`OpenError::Gone`]: somebody has removed, replaced or emptied it.
+    pub(super) fn expect_in_place(&self) -> Result<(), OpenError> {
+        let Some(OpenFile { path, device, inode, .. }) = &self.file else { return Ok(()) };
+        match fs::metadata(path) {
+            Ok(now) if (now.dev(), now.ino()) == (*device, *inode) && now.len() > 0 => Ok(()),
+            Ok(_) => Err(OpenError::Gone { path: path.clone() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(OpenError::Gone { path: path.clone() }),
+            Err(source) => Err(OpenError::Unusable { path: path.clone(), source }),
+        }
+    }
 }
 
 /// The reason that the state of plugins cannot be used.
@@ -90,6 +124,12 @@ pub enum OpenError {
         /// The damage.
         cause: String,
     },
+    /// The file is not the one that was opened.
+    #[error("`{}` was removed, replaced or emptied while it was in use: stop the server, restore the directory of this file from a backup, or delete that, and with it all that plugins have kept; then start the server", path.display())]
+    Gone {
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 impl OpenError {
@@ -97,41 +137,65 @@ impl OpenError {
     pub(super) fn outward(&self) -> &'static str {
         match self {
             Self::Unusable { .. } | Self::InUse { .. } => "its file cannot be used now",
-            Self::WrongKey { .. } | Self::Newer { .. } | Self::Damaged { .. } => "its file has to be repaired",
+            Self::WrongKey { .. } | Self::Newer { .. } | Self::Damaged { .. } | Self::Gone { .. } => {
+                "its file has to be repaired"
+            }
         }
     }
 }
 
-/// Tells whether there is a file in a state directory.
+/// Tells whether there is a file in a state directory, or was one that is lost.
 pub(super) fn is_there(state: &StateDir) -> bool {
-    state.path().join(DIRECTORY).join(FILE).exists()
+    !matches!(exists(&state.path().join(DIRECTORY)), Ok(false))
 }
 
-/// Opens the file, or makes it if it is missing.
+/// Tells whether there is a file in its directory. One that was there and is gone, or is empty, is damage: nothing is
+/// begun in its place.
+fn exists(directory: &Path) -> Result<bool, OpenError> {
+    let path = directory.join(FILE);
+    let damaged = |cause: &str| Err(OpenError::Damaged { path: path.clone(), cause: cause.to_owned() });
+    match fs::metadata(&path) {
+        Ok(file) if file.len() == 0 => damaged("it is empty"),
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unusable(&path, error)),
+        Err(_) if was_opened(directory) => damaged("it is missing"),
+        Err(_) => Ok(false),
+    }
+}
+
+/// True if a process has had a file here: it has signed the lock, or SQLite's log is left.
+fn was_opened(directory: &Path) -> bool {
+    let is_signed = fs::metadata(directory.join(LOCK)).is_ok_and(|lock| lock.len() > 0);
+    is_signed || directory.join(format!("{FILE}{LOG_SUFFIX}")).exists()
+}
+
+/// Opens the file, or makes it if there never was one.
 pub(super) fn open(place: &Place) -> Result<Database, OpenError> {
     let Place::In(state) = place else { return in_memory() };
     let directory = state.path().join(DIRECTORY);
-    let unusable = |path: &Path, source| OpenError::Unusable { path: path.to_owned(), source };
     state.subdirectory(DIRECTORY).map_err(|error| unusable(&directory, error))?;
     let lock = lock(&directory)?;
     let path = directory.join(FILE);
-    // Made here, so that nobody else can read it from its first byte on.
-    let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-    made.and_then(|file| file.set_permissions(fs::Permissions::from_mode(0o600)))
-        .map_err(|error| unusable(&path, error))?;
-    let failed = |error| failure(&path, error);
-    let mut connection = connect(Connection::open_with_flags(
-        &path,
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    ))
-    .map_err(failed)?;
     let root = RootSealer::of_file(state);
-    match read_version(&connection).map_err(failed)? {
-        Version::New => make(&mut connection, |key| root.seal(key)).map_err(failed)?,
-        Version::Ours(SCHEMA_VERSION) => {}
-        Version::Ours(found) if found > SCHEMA_VERSION => return Err(OpenError::Newer { path, found }),
-        Version::Ours(_) | Version::Other => {
+    if !exists(&directory)? {
+        create(&directory, &path, &root)?;
+    }
+    let made_private = fs::set_permissions(&path, fs::Permissions::from_mode(0o600));
+    let file = made_private.and_then(|()| fs::metadata(&path)).map_err(|error| unusable(&path, error))?;
+    let failed = |error| failure(&path, error);
+    let connection = connect(open_at(&path)).map_err(failed)?;
+    match read_schema(&connection).map_err(failed)? {
+        Some(SCHEMA_VERSION) => {}
+        Some(found) if found > SCHEMA_VERSION => return Err(OpenError::Newer { path, found }),
+        Some(_) | None => {
             return Err(OpenError::Damaged { path, cause: "it is no file of this program".to_owned() });
+        }
+    }
+    if file.len() <= CHECKED_BEFORE_USE_BYTES {
+        let check = |row: &rusqlite::Row<'_>| row.get::<_, String>(0);
+        match connection.query_row("PRAGMA quick_check(1)", [], check).map_err(failed)?.as_str() {
+            "ok" => {}
+            verdict => return Err(OpenError::Damaged { path, cause: verdict.to_owned() }),
         }
     }
     let sealed: Vec<u8> = connection
@@ -143,17 +207,44 @@ pub(super) fn open(place: &Place) -> Result<Database, OpenError> {
     // Under the current root key from now on.
     let update = "UPDATE meta SET value = ?1 WHERE name = 'key'";
     connection.execute(update, params![root.seal(&key)]).map_err(failed)?;
-    Ok(Database { connection, sealer: Sealer::of_file(&key), _lock: Some(lock) })
+    let signed = file_lock::sign(&lock).and_then(|()| lock.sync_all());
+    signed.map_err(|error| unusable(&directory.join(LOCK), error))?;
+    let file = OpenFile { path, device: file.dev(), inode: file.ino(), _lock: lock };
+    Ok(Database { connection, sealer: Sealer::of_file(&key), file: Some(file) })
+}
+
+/// Makes the file under another name and renames it, so that it is whole under its own name.
+fn create(directory: &Path, path: &Path, root: &RootSealer) -> Result<(), OpenError> {
+    let draft = path.with_extension("draft");
+    // Made here, so that nobody else can read it from its first byte on.
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft);
+    drop(file.map_err(|error| unusable(&draft, error))?);
+    let made = open_at(&draft).and_then(|mut connection| {
+        // Before anything is written; an older file keeps its own.
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+        make(&mut connection, |key| root.seal(key))?;
+        connection.close().map_err(|(_, error)| error)
+    });
+    made.map_err(|error| failure(&draft, error))?;
+    let renamed = fs::rename(&draft, path).and_then(|()| File::open(directory)?.sync_all());
+    renamed.map_err(|error| unusable(path, error))
+}
+
+fn open_at(path: &Path) -> rusqlite::Result<Connection> {
+    Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+}
+
+fn unusable(path: &Path, source: io::Error) -> OpenError {
+    OpenError::Unusable { path: path.to_owned(), source }
 }
 
 /// Writes a copy of the file into another, which nobody else may read.
 pub(super) fn snapshot(state: &StateDir, into: &Path) -> Result<(), OpenError> {
-    let path = state.path().join(DIRECTORY).join(FILE);
+    let path = expect_there(state)?;
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(into);
     drop(made.map_err(|source| OpenError::Unusable { path: into.to_owned(), source })?);
     // A connection of its own, beside that of the server: it reads as of one moment and keeps nobody waiting.
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let copied = connect(Connection::open_with_flags(&path, flags))
+    let copied = connect(open_at(&path))
         .and_then(|connection| connection.execute("VACUUM INTO ?1", [into.to_string_lossy()]).map(drop));
     copied.map_err(|error| failure(&path, error))?;
     let checked = Connection::open_with_flags(into, OpenFlags::SQLITE_OPEN_READ_ONLY)
@@ -166,10 +257,9 @@ pub(super) fn snapshot(state: &StateDir, into: &Path) -> Result<(), OpenError> {
 
 /// Seals the file's own key anew.
 pub(super) fn reseal(state: &StateDir) -> Result<(), OpenError> {
-    let path = state.path().join(DIRECTORY).join(FILE);
+    let path = expect_there(state)?;
     let failed = |error| failure(&path, error);
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = connect(Connection::open_with_flags(&path, flags)).map_err(failed)?;
+    let connection = connect(open_at(&path)).map_err(failed)?;
     let sealed: Vec<u8> = connection
         .query_row("SELECT value FROM meta WHERE name = 'key'", [], |row| row.get(0))
         .optional()
@@ -180,6 +270,16 @@ pub(super) fn reseal(state: &StateDir) -> Result<(), OpenError> {
     let update = "UPDATE meta SET value = ?1 WHERE name = 'key'";
     connection.execute(update, params![root.seal(&key)]).map_err(failed)?;
     Ok(())
+}
+
+/// The file, which is there.
+fn expect_there(state: &StateDir) -> Result<PathBuf, OpenError> {
+    let directory = state.path().join(DIRECTORY);
+    let path = directory.join(FILE);
+    match exists(&directory)? {
+        true => Ok(path),
+        false => Err(unusable(&path, io::ErrorKind::NotFound.into())),
+    }
 }
 
 fn in_memory() -> Result<Database, OpenError> {
@@ -193,13 +293,14 @@ fn in_memory() -> Result<Database, OpenError> {
         Ok(connection)
     });
     let connection = opened.map_err(|error| failure(&path, error))?;
-    Ok(Database { connection, sealer: Sealer::of_file(&key), _lock: None })
+    Ok(Database { connection, sealer: Sealer::of_file(&key), file: None })
 }
 
-/// Takes the lock, for as long as the file is open.
+/// Takes the lock, for as long as the file is open. It is signed once there is a file: one that is missing beside a lock
+/// that somebody has signed has been lost.
 fn lock(directory: &Path) -> Result<File, OpenError> {
-    let path = directory.join("lock");
-    match file_lock::take(&path) {
+    let path = directory.join(LOCK);
+    match file_lock::take_unsigned(&path) {
         Ok(Taken::Now(file)) => Ok(file),
         Ok(Taken::Before(pid)) => Err(OpenError::InUse { path: directory.to_owned(), pid }),
         Err(source) => Err(OpenError::Unusable { path, source }),
@@ -222,22 +323,13 @@ fn connect(connection: rusqlite::Result<Connection>) -> rusqlite::Result<Connect
     Ok(connection)
 }
 
-enum Version {
-    /// Nothing was ever written.
-    New,
-    /// It is of this program, with this schema.
-    Ours(i64),
-    Other,
-}
-
-fn read_version(connection: &Connection) -> rusqlite::Result<Version> {
+/// The schema of a file of this program. None if it is another program's.
+fn read_schema(connection: &Connection) -> rusqlite::Result<Option<i64>> {
     let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    Ok(match (pragma("application_id")?, tables) {
-        (APPLICATION_ID, _) => Version::Ours(pragma("user_version")?),
-        (0, 0) => Version::New,
-        _ => Version::Other,
-    })
+    match pragma("application_id")? {
+        APPLICATION_ID => pragma("user_version").map(Some),
+        _ => Ok(None),
+    }
 }
 
 /// Writes the schema and a new key, all or nothing.

@@ -69,7 +69,7 @@ pub enum Answer {
 }
 
 /// A place for entries.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Space {
     /// The plugin: its file's name in snake case.
     pub plugin: String,
@@ -78,7 +78,7 @@ pub struct Space {
 }
 
 /// The owner of a space.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Owner {
     /// The plugin itself.
@@ -88,7 +88,7 @@ pub enum Owner {
 }
 
 /// A person.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Person {
     /// The name for a person in keys of state (`Principal::person`).
     pub id: [u8; 32],

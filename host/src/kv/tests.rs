@@ -168,6 +168,125 @@ async fn a_file_that_is_not_ours_is_left_as_it_is() {
     assert_eq!(refused().await, repair);
 }
 
+#[tokio::test]
+async fn a_file_that_is_lost_is_named_and_not_begun_anew() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("kv/kv.db");
+    let fill = async |open: &Open| {
+        for number in 0..200 {
+            let text = format!("{number}").repeat(500);
+            open.kv.run(plugin("a"), QUOTA, set(&number.to_string(), &text)).await.unwrap();
+        }
+    };
+    let open = Open::at(scratch.path());
+    fill(&open).await;
+    open.close().await;
+    let whole = std::fs::read(&path).unwrap();
+    let state = StateDir::open(scratch.path(), &Secrets::default()).unwrap();
+    let copy = scratch.path().join("copy.db");
+    let refused = async |cause: &str| {
+        let error = open::open(&Place::In(state.clone())).err().expect(cause).to_string();
+        assert!(
+            error.contains("kv/kv.db` is damaged: ") && error.contains("restore its directory"),
+            "{cause}: {error}"
+        );
+        assert!(error.contains(cause), "{cause}: {error}");
+        assert!(Kv::is_there(&state), "{cause}: a backup must not leave it out");
+        assert!(Kv::snapshot(&state, &copy).is_err(), "{cause}: a backup must not pass it off as whole");
+        let _ = std::fs::remove_file(&copy);
+    };
+    std::fs::write(&path, b"").unwrap();
+    refused("it is empty").await;
+    assert_eq!(std::fs::read(&path).unwrap(), b"", "it is left as it is");
+    std::fs::remove_file(&path).unwrap();
+    refused("it is missing").await;
+    assert!(!path.exists());
+    for length in [100, 4096, whole.len() / 2, whole.len() - 4096] {
+        std::fs::write(&path, &whole[..length]).unwrap();
+        refused("").await;
+    }
+    std::fs::write(&path, &whole).unwrap();
+    let open = Open::at(scratch.path());
+    assert!(get(&open.kv, &plugin("a"), "1").await.unwrap().is_some(), "a copy that was put back is whole");
+    open.close().await;
+    std::fs::remove_dir_all(scratch.path().join("kv")).unwrap();
+    let open = Open::at(scratch.path());
+    assert_eq!(get(&open.kv, &plugin("a"), "1").await, Ok(None), "whoever deletes the directory begins anew");
+    open.close().await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_lost_in_use_keeps_nothing_that_would_be_lost() {
+    let repair = Err(KvError::Unavailable("its file has to be repaired".to_owned()));
+    let take_away: [fn(&Path); 3] = [
+        |path| std::fs::remove_file(path).unwrap(),
+        |path| std::fs::write(path, b"").unwrap(),
+        |path| {
+            std::fs::copy(path, path.with_extension("other")).unwrap();
+            std::fs::rename(path.with_extension("other"), path).unwrap();
+        },
+    ];
+    for take_away in take_away {
+        let scratch = tempfile::tempdir().unwrap();
+        let open = Open::at(scratch.path());
+        open.kv.run(plugin("a"), QUOTA, set("x", "one")).await.unwrap();
+        take_away(&scratch.path().join("kv/kv.db"));
+        assert_eq!(open.kv.run(plugin("a"), QUOTA, set("x", "two")).await.map(drop), repair);
+        assert_eq!(get(&open.kv, &plugin("a"), "x").await.map(drop), repair);
+        open.close().await;
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    let (path, aside) = (scratch.path().join("kv/kv.db"), scratch.path().join("aside"));
+    let open = Open::at(scratch.path());
+    open.kv.run(plugin("a"), QUOTA, set("x", "one")).await.unwrap();
+    std::fs::rename(&path, &aside).unwrap();
+    assert_eq!(get(&open.kv, &plugin("a"), "x").await.map(drop), repair);
+    std::fs::rename(&aside, &path).unwrap();
+    assert_eq!(get(&open.kv, &plugin("a"), "x").await, Ok(Some("one".to_owned())), "it is back");
+    open.close().await;
+}
+
+#[tokio::test]
+async fn a_plugin_that_reads_much_in_a_loop_keeps_others_waiting_for_one_request() {
+    let scratch = tempfile::tempdir().unwrap();
+    let open = Open::at(scratch.path());
+    let large = |name: usize| (format!("{name}"), Value(vec![7; 4000]));
+    let fill = Operation::Set { entries: (0..500).map(large).collect(), ttl: None };
+    let quota = 8 * 1024 * 1024;
+    open.kv.run(plugin("a"), quota, fill).await.unwrap();
+    open.kv.run(plugin("b"), QUOTA, set("x", "y")).await.unwrap();
+    let read_all = || Operation::Get { names: (0..500).map(|name| format!("{name}")).collect() };
+    let begun = std::time::Instant::now();
+    open.kv.run(plugin("a"), quota, read_all()).await.unwrap();
+    let one = begun.elapsed();
+    let loops: Vec<_> = (0..64)
+        .map(|_| {
+            let kv = open.kv.clone();
+            tokio::spawn(async move {
+                loop {
+                    kv.run(plugin("a"), quota, read_all()).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    tokio::time::sleep(one * 4).await;
+    let waited = async |space: Space, name: &str| {
+        let begun = std::time::Instant::now();
+        assert!(get(&open.kv, &space, name).await.unwrap().is_some());
+        begun.elapsed()
+    };
+    let mut others = Vec::new();
+    for _ in 0..5 {
+        others.push(waited(plugin("b"), "x").await);
+    }
+    others.sort();
+    let own = waited(plugin("a"), "1").await;
+    loops.iter().for_each(tokio::task::JoinHandle::abort);
+    assert!(own > one * 16, "the queue is long: {own:?}, a request takes {one:?}");
+    assert!(others[2] < own / 4, "others waited {others:?}, the plugin itself {own:?}");
+    open.close().await;
+}
+
 #[test]
 fn requests_travel_as_json_and_show_no_value() {
     let operation = Operation::Set { entries: vec![("k".to_owned(), value("hunter2"))], ttl: None };

@@ -1,6 +1,7 @@
 //! The thread that has the file, and the queue before it.
 //!
-//! Every operation is short, and one thread does all of them in turn: nobody waits long, and what was written is read.
+//! Every operation is short, and one thread does all of them, the spaces in turn: nobody waits long, and what was written is
+//! read.
 
 use std::ops::ControlFlow;
 use std::thread;
@@ -13,7 +14,8 @@ use tokio_util::task::TaskTracker;
 
 use super::fault::Fault;
 use super::open::Database;
-use super::request::{Answer, KvError, Request};
+use super::request::{Answer, KvError, Request, Space};
+use super::turns::Turns;
 use crate::log_limiter::LogLimiter;
 
 /// The most requests in the queue; further ones wait for room in it.
@@ -35,16 +37,47 @@ enum Order {
     Close,
 }
 
+/// The next order, which is waited for. None when nobody can send one any more.
+fn next(turns: &mut Turns<Order>, queue: &mut mpsc::Receiver<Order>) -> Option<Order> {
+    loop {
+        // What has come meanwhile counts for whose turn it is.
+        while !turns.is_closed()
+            && let Ok(order) = queue.try_recv()
+        {
+            turns.add(order.space(), order);
+        }
+        if let Some(order) = turns.next() {
+            return Some(order);
+        }
+        let order = queue.blocking_recv()?;
+        turns.add(order.space(), order);
+    }
+}
+
+impl Order {
+    /// The space that it is about, if it is about one alone.
+    fn space(&self) -> Option<Space> {
+        match self {
+            Self::Ask(request, _) => match &**request {
+                Request::Use { space, .. } => Some(space.clone()),
+                _ => None,
+            },
+            Self::Sweep(_) | Self::Close => None,
+        }
+    }
+}
+
 impl Worker {
     /// Starts the thread, and sweeps until `stop` is cancelled, which closes the file.
     pub(super) fn start(database: Database, tracker: &TaskTracker, stop: CancellationToken) -> Result<Self, KvError> {
         let (sender, mut queue) = mpsc::channel(QUEUE);
         let running = tracker.token();
+        let mut turns = Turns::default();
         let serve = move || {
             // The file is closed before anybody hears that the thread is done.
             let _running = running;
             let mut database = database;
-            while let Some(order) = queue.blocking_recv() {
+            while let Some(order) = next(&mut turns, &mut queue) {
                 if database.obey(order).is_break() {
                     break;
                 }
@@ -88,11 +121,12 @@ impl Database {
                 let _ = caller.send(self.run(*request).map_err(outward));
             }
             Order::Sweep(caller) => {
-                let swept = self.sweep();
-                if let Err(error) = &swept {
-                    tracing::warn!(%error, "expired state of plugins not removed");
-                }
-                let _ = caller.send(swept.unwrap_or(false));
+                let swept = self.expect_in_place().map_err(Fault::from).and_then(|()| Ok(self.sweep()?));
+                let _ = caller.send(swept.unwrap_or_else(|fault| {
+                    // The log has it: nobody may use the state for long, and know it otherwise.
+                    outward(fault);
+                    false
+                }));
             }
             Order::Close => return ControlFlow::Break(()),
         }
@@ -109,6 +143,10 @@ fn outward(fault: Fault) -> KvError {
             KvError::Damaged
         }
         Fault::Kv(error) => error,
+        Fault::File(error) => {
+            FAILED.log(|| tracing::error!("state of plugins cannot be used: {error}"));
+            KvError::Unavailable(error.outward().to_owned())
+        }
         Fault::Sqlite(error) => {
             FAILED.log(|| tracing::error!(%error, "state of plugins not read or written"));
             KvError::Unavailable(match error.sqlite_error_code() {

@@ -38,8 +38,24 @@ fn misbehaving(request: &str) -> Script {
             bytes("x"),
             Duration::from_millis(700),
         ),
+        "/hints" => endless("", &"HTTP/1.1 103 X\r\nlink: <x>\r\n\r\n".repeat(1000)),
+        "/processing" => endless("", "HTTP/1.1 102 Processing\r\n\r\n"),
+        "/continues" => endless("", &"HTTP/1.1 100 Continue\r\n\r\n".repeat(50)),
+        "/extensions" => endless(&format!("{CHUNKED}5"), &";x=y".repeat(1000)),
+        "/extension-each" => endless(CHUNKED, &format!("1;{}\r\nx\r\n", "y".repeat(1000))),
+        "/endless-trailers" => endless(&format!("{CHUNKED}0\r\n"), &"x: y\r\n".repeat(1000)),
+        "/endless-status" => endless("HTTP/1.1 200 ", &"x".repeat(1000)),
+        "/endless-head" => endless("HTTP/1.1 200 OK\r\n", &"x: y\r\n".repeat(100)),
+        "/zeros" => endless(CHUNKED, &"0".repeat(1000)),
         _ => Script::text("hello"),
     }
+}
+
+const CHUNKED: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+
+/// The beginning, and then the same without an end.
+fn endless(begin: &str, piece: &str) -> Script {
+    Script::Drip(begin.as_bytes().to_vec(), piece.as_bytes().to_vec(), Duration::ZERO)
 }
 
 #[tokio::test]
@@ -73,6 +89,33 @@ async fn each_phase_has_its_code() {
         );
         assert_eq!(answer["trailers"].as_array().unwrap().len(), usize::from(path == "/trailers"), "{answer}");
     }
+}
+
+#[tokio::test]
+async fn what_has_no_end_and_is_no_body_is_cut_at_once() {
+    let peer = Peer::start(misbehaving).await;
+    let (server, client) = fetching(&all_of(&peer)).await;
+    ask(&client, get(&peer.url("/"))).await;
+    let before = server.resident_kib();
+    for (path, expected) in [
+        ("/hints", "HttpProtocolError"),
+        ("/processing", "HttpProtocolError"),
+        ("/continues", "HttpProtocolError"),
+        ("/extensions", "protocol error"),
+        ("/extension-each", "protocol error"),
+        ("/endless-trailers", "protocol error"),
+        ("/endless-status", "HttpResponseHeaderSectionSize"),
+        ("/endless-head", "HttpResponseHeaderSectionSize"),
+        ("/zeros", "protocol error"),
+    ] {
+        let begun = Instant::now();
+        let said = client.failure("fetch", get(&peer.url(path))).await;
+        assert!(said.contains(expected), "{path}: {said}");
+        assert!(begun.elapsed() < Duration::from_secs(3), "{path}: {:?}", begun.elapsed());
+        assert_eq!(ask(&client, get(&peer.url("/"))).await["body"], "hello", "after {path}");
+    }
+    tinymcp_tests::until("the end of the connections", async || peer.open() <= 1).await;
+    assert!(server.resident_kib() < before + 32 * 1024, "{before} KiB before, {} after", server.resident_kib());
 }
 
 #[tokio::test]

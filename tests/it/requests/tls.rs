@@ -13,6 +13,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::json;
 use tinymcp_tests::client::Client;
+use tinymcp_tests::frames::{DATA, END_HEADERS, END_STREAM, HEADERS, PING, SETTINGS, frame};
 use tinymcp_tests::peer::{Peer, Script};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -43,7 +44,15 @@ impl Service {
     }
 }
 
-pub(crate) async fn service() -> Service {
+/// A port where HTTP/2 over TLS is spoken.
+struct Secured {
+    acceptor: TlsAcceptor,
+    listener: TcpListener,
+    port: u16,
+    pem: String,
+}
+
+async fn secured() -> Secured {
     let names = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -59,6 +68,11 @@ pub(crate) async fn service() -> Service {
     let acceptor = TlsAcceptor::from(Arc::new(tls));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
+    Secured { acceptor, listener, port, pem }
+}
+
+pub(crate) async fn service() -> Service {
+    let Secured { acceptor, listener, port, pem } = secured().await;
     let connections = Arc::new(AtomicUsize::new(0));
     let authorizations: Arc<Mutex<Vec<String>>> = Arc::default();
     let (counted, noted) = (Arc::clone(&connections), Arc::clone(&authorizations));
@@ -104,6 +118,74 @@ async fn http_2_with_an_authority_of_the_house() {
     assert_eq!(service.connections(), 1, "one connection has room for all");
     let said = client.failure("fetch", get(&format!("https://127.0.0.1:{port}/"))).await;
     assert!(said.contains("HttpRequestDenied"), "{said}");
+}
+
+/// A server of HTTP/2 that takes a request, says `begin` and then `piece` without an end.
+async fn endless(begin: Vec<u8>, piece: Vec<u8>) -> (u16, String) {
+    let Secured { acceptor, listener, port, pem } = secured().await;
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (acceptor, begin, piece) = (acceptor.clone(), begin.clone(), piece.clone());
+            tokio::spawn(async move {
+                let (mut reader, mut writer) = tokio::io::split(acceptor.accept(stream).await?);
+                writer.write_all(SETTINGS).await?;
+                let mut read = Vec::new();
+                while !read.windows(5).any(|head| head == [HEADERS, END_STREAM | END_HEADERS, 0, 0, 0]) {
+                    reader.read_buf(&mut read).await?;
+                }
+                let discard = async { tokio::io::copy(&mut reader, &mut tokio::io::sink()).await };
+                let flood = async {
+                    writer.write_all(&begin).await?;
+                    loop {
+                        writer.write_all(&piece).await?;
+                    }
+                };
+                tokio::select! { flooded = flood => flooded, gone = discard => gone.map(drop) }
+            });
+        }
+    });
+    (port, pem)
+}
+
+#[tokio::test]
+async fn frames_that_carry_no_body_have_an_end() {
+    let status = |code: &str| frame(HEADERS, END_HEADERS, 1, &[&[8, 3], code.as_bytes()].concat());
+    let thousand = |one: Vec<u8>| one.repeat(1000);
+    for (kind, begin, piece) in [
+        ("interim answers", Vec::new(), thousand(status("103"))),
+        ("pings", Vec::new(), thousand(frame(PING, 0, 0, &[7; 8]))),
+        ("pings within a body", status("200"), thousand(frame(PING, 0, 0, &[7; 8]))),
+        ("settings", Vec::new(), thousand(frame(4, 0, 0, &[0, 4, 0, 0, 255, 255]))),
+        ("windows", Vec::new(), [frame(8, 0, 0, &[0, 0, 0, 1]), frame(8, 0, 1, &[0, 0, 0, 1])].concat().repeat(1000)),
+        ("priorities", status("200"), thousand(frame(2, 0, 3, &[0, 0, 0, 0, 7]))),
+        ("kinds that nobody knows", status("200"), thousand(frame(200, 0, 1, &[7; 100]))),
+        ("empty pieces", status("200"), thousand(frame(DATA, 0, 1, &[]))),
+        ("padding alone", status("200"), thousand(frame(DATA, 8, 1, &[3, 0, 0, 0]))),
+        (
+            "a head without its end",
+            frame(HEADERS, 0, 1, &[8, 3, b'2', b'0', b'0']),
+            thousand(frame(9, 0, 1, &[0, 1, b'x', 0])),
+        ),
+    ] {
+        let (port, pem) = endless(begin, piece).await;
+        let site = site("");
+        std::fs::write(site.path().join("house.pem"), &pem).unwrap();
+        let table = format!("timeout = \"20s\"\nhttp = [\"https://localhost:{port}\"]");
+        let server =
+            site.config(&format!("[egress]\nca_file = \"house.pem\"\n{}", configuration(&table))).start().await;
+        let client = Client::modern(&server);
+        let before = server.resident_kib();
+        let begun = std::time::Instant::now();
+        let said = client.failure("fetch", get(&format!("https://localhost:{port}/"))).await;
+        println!("{kind}: {:?} {said} {} KiB more", begun.elapsed(), server.resident_kib().saturating_sub(before));
+        assert!(!said.contains("did not finish"), "{kind}: {said}");
+        assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{kind}: {:?}", begun.elapsed());
+        assert!(
+            server.resident_kib() < before + 64 * 1024,
+            "{kind}: {before} KiB before, {} after",
+            server.resident_kib()
+        );
+    }
 }
 
 #[tokio::test]

@@ -179,7 +179,7 @@ mod tests {
         let call_grants = CallGrants::new(in_force.get(), Arc::clone(&in_force));
         let limits = Limits::default();
         let connections = Allowance::new(&limits).connections().clone();
-        let egress = Egress::new(egress::Settings::default(), Arc::new(System::default()));
+        let egress = Egress::new(egress::Settings::default(), Arc::new(System));
         let requests = Requests::new(
             &"test".into(),
             Digest::of(b""),

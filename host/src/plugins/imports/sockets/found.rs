@@ -102,7 +102,7 @@ mod tests {
     /// The way out of a server that listens at port 8000.
     fn egress() -> Egress {
         let surroundings = Surroundings { own: vec!["0.0.0.0:8000".parse().unwrap()], ..Surroundings::default() };
-        Egress::new(Settings { surroundings, ..Settings::default() }, Arc::new(System::default()))
+        Egress::new(Settings { surroundings, ..Settings::default() }, Arc::new(System))
     }
 
     fn granted(entries: &[&str]) -> Grants {

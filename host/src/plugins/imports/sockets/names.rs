@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::vec;
 
 use async_trait::async_trait;
@@ -57,7 +58,7 @@ impl ip_name_lookup::Host for Guest {
         let answers = match self.services.egress.clone().filter(|_| is_granted) {
             Some(egress) => {
                 let place = self.sockets.look_up().ok_or(ErrorCode::TemporaryResolverFailure)?;
-                let looking = look_up(egress, self.grants.clone(), host.clone());
+                let looking = look_up(egress, Arc::clone(&self.plugin), self.grants.clone(), host.clone());
                 Later::begin(async move {
                     // To its end, even if the guest drops it: the system's resolver cannot be stopped, and holds a thread.
                     let looking = tokio::spawn(async move {
@@ -76,8 +77,13 @@ impl ip_name_lookup::Host for Guest {
 }
 
 /// Looks a name up, once.
-async fn look_up(egress: Egress, grants: CallGrants, host: Host) -> io::Result<Result<Answers, Refused>> {
-    let found = match egress.answers(&host).await {
+async fn look_up(
+    egress: Egress,
+    plugin: Arc<str>,
+    grants: CallGrants,
+    host: Host,
+) -> io::Result<Result<Answers, Refused>> {
+    let found = match egress.answers(&plugin, &host).await {
         Ok(found) => found,
         Err(refusal) => return Ok(Err(refusal.into())),
     };
