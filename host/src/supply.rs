@@ -259,11 +259,6 @@ impl Supply {
             }
         };
         let orders = self.take_orders(&lock, wanted, patience);
-        if orders.is_empty() && self.together.is_starting() {
-            // Others may serve what the lock will name that is still to come.
-            self.together.wants_something_unknown().await;
-            return true;
-        }
         let client = match client(config, &self.egress, self.docker.clone()) {
             Ok(client) => client,
             Err(error) => {

@@ -19,7 +19,6 @@ use std::sync::Arc;
 use sigstore_verify::trust_root::{SIGSTORE_PRODUCTION_TRUSTED_ROOT, TrustedRoot};
 use sigstore_verify::types::{Bundle, MediaType, Sha256Hash, SignatureContent};
 use sigstore_verify::{CertificateError, Error, TransparencyLogError, VerificationPolicy, Verifier};
-use url::Url;
 
 use super::cosign::{CosignSignature, Statement};
 use super::digest::Digest;
@@ -157,9 +156,7 @@ impl Identity {
             return match text {
                 "" => Err("an identity cannot be empty"),
                 text if text.contains('*') => Err("a `*` can only stand at the end of an identity"),
-                text if is_uri(text) || is_mail(text) => Ok(Self::Exact(text.to_owned())),
-                _ => Err("no certificate has such an identity: expected a URL, such as that of a workflow, or an \
-                          address of mail"),
+                text => Ok(Self::Exact(text.to_owned())),
             };
         };
         if beginning.contains('*') {
@@ -168,7 +165,7 @@ impl Identity {
         // `https://github.com/*` is everybody, and `https://github.com/acme*` also `acme-and-somebody-else`.
         let path = beginning.split_once("://").and_then(|(_, rest)| rest.split_once('/'));
         match path.and_then(|(_, path)| path.split_once('/')) {
-            Some((owner, _)) if !owner.is_empty() && is_uri(beginning) => Ok(Self::Beginning(beginning.to_owned())),
+            Some((owner, _)) if !owner.is_empty() => Ok(Self::Beginning(beginning.to_owned())),
             _ => Err("before a `*` there must be a URL with at least the owner: `https://github.com/acme/…*`"),
         }
     }
@@ -179,25 +176,6 @@ impl Identity {
             Self::Beginning(beginning) => identity.starts_with(beginning.as_str()),
         }
     }
-}
-
-/// True for a URI with a scheme and a host, as certificates have it.
-pub(crate) fn is_uri(text: &str) -> bool {
-    // `Url` takes `https:///host` for `https://host`, which no certificate has.
-    let has_authority = text.split_once("://").is_some_and(|(_, rest)| !rest.starts_with('/'));
-    has_authority && is_printed(text) && Url::parse(text).is_ok_and(|url| url.has_host())
-}
-
-/// True for what may be an address of mail (RFC 5321 §4.1.2, without quotes).
-fn is_mail(text: &str) -> bool {
-    is_printed(text)
-        && text.split_once('@').is_some_and(|(name, domain)| {
-            !name.is_empty() && !domain.is_empty() && !domain.contains('@') && !text.contains(['/', ':'])
-        })
-}
-
-fn is_printed(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Who has made a statement, and its bytes, after everything was verified.

@@ -95,14 +95,9 @@ impl Together {
         }
     }
 
-    /// True until it has served everything that it wanted.
-    pub(super) fn is_starting(&self) -> bool {
-        self.served.is_none()
-    }
-
-    /// Nobody knows what is to be served: the lock cannot be read, or names nothing of it at a start.
+    /// Nobody knows what is to be served: the lock cannot be read.
     pub(super) async fn wants_something_unknown(&mut self) {
-        let digest = "a lock that is missing or cannot be read".to_owned();
+        let digest = "a lock that cannot be read".to_owned();
         self.wanted = Some(Wanted { digest, lines: BTreeSet::new(), since: Instant::now(), is_released: false });
         self.say(false).await;
     }
