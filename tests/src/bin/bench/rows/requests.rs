@@ -57,7 +57,7 @@ pub(super) async fn measure(plan: Plan) -> anyhow::Result<Vec<Line>> {
     let rule = Rule::to(format!("http://{place}").parse()?);
     let http = vec![HttpGrant { rule, credentials: Credentials::default() }];
     let grants = PluginGrants::from_iter([("fetch".to_owned(), Grants { http, ..Grants::default() })]);
-    let egress = Egress::new(Settings::default(), Arc::new(System::default()));
+    let egress = Egress::new(Settings::default(), Arc::new(System));
     let services = Services { egress: Some(egress), ..Services::default() };
     let plugins = Plugins::of_file((&Config::default(), &grants), services, None, &file)?;
     let mut rounds = Vec::new();
