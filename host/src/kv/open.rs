@@ -3,7 +3,7 @@
 //! Write-ahead log, `synchronous = NORMAL`: what was written survives the end of the process, however it ends. After a
 //! power failure the file is whole, and the last moments before it may be missing.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionB
 use super::rows::{APPLICATION_ID, SCHEMA, SCHEMA_VERSION};
 use super::seal::{KEY_BYTES, RootSealer, Sealer};
 use crate::descriptors;
-use crate::file_lock::{self, Taken};
+use crate::file_lock::{self, FileLock, Taken};
 use crate::state::StateDir;
 
 /// A directory of its own, which can be backed up or deleted as a whole.
@@ -46,7 +46,7 @@ pub(super) struct Database {
     pub(super) connection: Connection,
     pub(super) sealer: Sealer,
     /// Held until the connection is closed; none in memory.
-    _lock: Option<File>,
+    _lock: Option<FileLock>,
 }
 
 /// The reason that the state of plugins cannot be used.
@@ -197,10 +197,10 @@ fn in_memory() -> Result<Database, OpenError> {
 }
 
 /// Takes the lock, for as long as the file is open.
-fn lock(directory: &Path) -> Result<File, OpenError> {
+fn lock(directory: &Path) -> Result<FileLock, OpenError> {
     let path = directory.join("lock");
     match file_lock::take(&path) {
-        Ok(Taken::Now(file)) => Ok(file),
+        Ok(Taken::Now(lock)) => Ok(lock),
         Ok(Taken::Before(pid)) => Err(OpenError::InUse { path: directory.to_owned(), pid }),
         Err(source) => Err(OpenError::Unusable { path, source }),
     }
