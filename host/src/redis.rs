@@ -7,7 +7,7 @@
 //!   sentinels. `place`: the part by which a cluster places keys. `script`: what is done in one step there. `kept`: a value
 //!   that all share. `fault`: why something was not done.
 //! - `mark`: by which a store that was emptied is told from one that is new. `format`: in which format it is written, and
-//!   how that changes. `demands`: what Redis must be like.
+//!   how that changes. `demands`: what Redis must be like. `rights`: what its user must be allowed.
 //! - `primary`: the id of the server that writes. Each change of it means that the last writes may be lost.
 //!
 //! Invariant: everything is done by a script that reads the mark first, on a server that may write. An emptied store is
@@ -23,6 +23,7 @@ mod link;
 mod mark;
 mod place;
 mod primary;
+mod rights;
 mod script;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -66,9 +66,14 @@ impl StateDir {
     /// # Errors
     /// [`StateError`] when it is there and cannot be read, or a key is damaged.
     pub fn open_existing(path: &Path, secrets: &Secrets) -> Result<Option<Self>, StateError> {
-        if !path.is_dir() {
-            return Ok(None);
-        }
+        if path.is_dir() { Self::foreseen(path, secrets) } else { Ok(None) }
+    }
+
+    /// The same, also where the directory is still to be made and its key was handed in: what a server would have.
+    ///
+    /// # Errors
+    /// As for [`Self::open_existing`].
+    pub fn foreseen(path: &Path, secrets: &Secrets) -> Result<Option<Self>, StateError> {
         let Some(keys) = KeyRing::read(path, secrets)? else { return Ok(None) };
         Ok(Some(Self { path: path.to_owned(), ring: Ring::new(keys), access: StateUse::Look }))
     }
@@ -191,7 +196,10 @@ mod tests {
         let missing = scratch.path().join("missing");
         let secrets = Secrets { current: Some(secret("s")), previous: Vec::new() };
         assert!(StateDir::open_existing(&missing, &secrets).unwrap().is_none());
+        let foreseen = StateDir::foreseen(&missing, &secrets).unwrap().unwrap();
+        assert!(!missing.exists() && StateDir::foreseen(&missing, &Secrets::default()).unwrap().is_none());
         let looked = StateDir::open_existing(scratch.path(), &secrets).unwrap().unwrap();
+        assert_eq!(foreseen.key(PURPOSE), looked.key(PURPOSE));
         assert_eq!(looked.access(), StateUse::Look);
         assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
     }

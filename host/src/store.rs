@@ -129,6 +129,18 @@ impl Store {
         Ok(redis)
     }
 
+    /// Looks whether [`Self::connect`] would have a store, and changes nothing. Without a state directory its key is not tried.
+    /// True if a store is there already.
+    ///
+    /// # Errors
+    /// [`crate::redis::OpenError`].
+    pub async fn look(address: &Address, state: Option<&StateDir>) -> Result<bool, crate::redis::OpenError> {
+        let sealer = state.map(Sealer::of);
+        let known = state.and_then(|state| Memory::open(state, address).mark());
+        let opens = |value: &[u8]| sealer.as_ref().is_none_or(|sealer| sealer.check(value) == Seal::Sound);
+        Redis::look(address, known.as_ref(), opens).await
+    }
+
     /// The same, whose operations are counted.
     #[must_use]
     pub fn counted_in(self, metrics: Metrics) -> Self {

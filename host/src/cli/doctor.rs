@@ -90,7 +90,7 @@ async fn look(setup: Setup, docker: Option<PathBuf>, report: &mut Report) -> Res
     }
     report.add(reach::look(&config, &http).await);
     report.add(directories::state(&config.state.dir, &secrets));
-    report.add(shared::look(&config.state).await);
+    report.add(shared::look(&config.state, &secrets).await);
     report.add([directories::plugins(&config.plugins.dir)]);
     report.add(registries::look(&config, &egress, docker).await);
     let space = Plugins::address_space(&config);

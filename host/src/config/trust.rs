@@ -18,7 +18,7 @@ use super::table::table;
 use super::text::{InvalidValue, name};
 use crate::oci::cosign::{CosignKey, CosignSignature};
 use crate::oci::digest::Digest;
-use crate::oci::keyless::{Identity, Root, Signer};
+use crate::oci::keyless::{self, Identity, Root, Signer};
 
 /// Whether somebody has to look at a file before it goes live.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -187,15 +187,26 @@ pub struct Keyless {
 pub struct TrustedRoot(Root);
 
 impl Cosign {
-    /// Tells whether one of these signatures is by this signer and of this manifest.
+    /// Tells whether one of these signatures is by this signer and of this manifest, or of this index, which lists it.
     ///
     /// # Errors
     /// Why none is.
-    pub(crate) fn verify(&self, signatures: &[CosignSignature], manifest: &Digest) -> Result<(), String> {
-        match self {
-            Self::Key(key) => key.key().verify(signatures, manifest),
-            Self::Keyless(keyless) => keyless.signer().verify(signatures, manifest),
-        }
+    pub(crate) fn verify(
+        &self,
+        signatures: &[CosignSignature],
+        manifest: &Digest,
+        index: Option<&Digest>,
+    ) -> Result<(), String> {
+        let of = |signed: &Digest| match self {
+            Self::Key(key) => key.key().verify(signatures, signed),
+            Self::Keyless(keyless) => keyless.signer().verify(signatures, signed),
+        };
+        of(manifest).or_else(|why| match index {
+            Some(index) => {
+                of(index).map_err(|of_index| format!("{why}; and as to the index that lists it: {of_index}"))
+            }
+            None => Err(why),
+        })
     }
 }
 
@@ -304,12 +315,12 @@ name! {
 
 name! {
     /// The identity of a signer without a key: that of a workflow, or an address of mail.
-    pub struct SignerIdentity = signer_identity, "an identity", "https://github.com/acme/weather/.github/workflows/release.yml@refs/tags/*", r"[^*]+\*?"
+    pub struct SignerIdentity = signer_identity, "an identity", "https://github.com/acme/weather/.github/workflows/release.yml@refs/tags/*", r"(https?|spiffe)://[^\s*/]+(/[^\s*]*\*?)?|[^\s*@:/]+@[A-Za-z0-9.\-]+"
 }
 
 name! {
     /// Whoever says who a signer is.
-    pub struct SignerIssuer = signer_issuer, "an issuer", "https://token.actions.githubusercontent.com", r"https?://[^*]+"
+    pub struct SignerIssuer = signer_issuer, "an issuer", "https://token.actions.githubusercontent.com", r"https://[^\s*?#/][^\s*?#]*"
 }
 
 fn signer_identity(text: &str) -> Result<String, InvalidValue> {
@@ -320,11 +331,9 @@ fn signer_identity(text: &str) -> Result<String, InvalidValue> {
 }
 
 fn signer_issuer(text: &str) -> Result<String, InvalidValue> {
-    let is_url =
-        ["https://", "http://"].iter().any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()));
-    match is_url && !text.contains('*') {
-        true => Ok(text.to_owned()),
-        false => Err("expected the URL of one issuer, whole".into()),
+    match keyless::issuer(text) {
+        Ok(()) => Ok(text.to_owned()),
+        Err(reason) => Err(reason.into()),
     }
 }
 
@@ -372,8 +381,14 @@ mod tests {
             SignerIdentity::EXAMPLE,
             "https://github.com/acme/*",
             "https://github.com/acme/weather/.github/workflows/release.yml@refs/heads/main",
+            "https://gitlab.com/acme/weather//.gitlab-ci.yml@refs/heads/main",
+            "https://kubernetes.io/namespaces/release/serviceaccounts/signer",
+            "https://gitlab.acme.example:8443/acme/*",
+            "https://agent.example",
             "alice@example.com",
+            "release+bot@builds.iam.gserviceaccount.com",
             "spiffe://acme.example/ns/release/*",
+            "spiffe://acme.example/ns/release/sa/signer",
         ] {
             assert_eq!(right.parse::<SignerIdentity>().map(|text| text.to_string()), Ok(right.to_owned()));
         }
@@ -388,10 +403,48 @@ mod tests {
             "https://github.com/*/weather",
             "https://github.com/acme/*@refs/tags/*",
             "alice@*",
+            // What no certificate can say.
+            " ",
+            "noturl",
+            "https:///x/*",
+            "https:///x/y",
+            "https://",
+            "htps://github.com/acme/weather",
+            "github.com/acme/weather",
+            "https://github.com/acme/weather ",
+            " https://github.com/acme/*",
+            "https://github.com/acme/wea ther",
+            "https://github.com/acme/m\u{fc}nchen",
+            "alice",
+            "alice@",
+            "@example.com",
+            "alice@example..com",
+            "alice@bob@example.com",
+            "mailto:alice@example.com",
         ] {
             assert!(wrong.parse::<SignerIdentity>().is_err(), "{wrong}");
         }
-        for wrong in ["", "token.actions.githubusercontent.com", "https://", "https://*.example"] {
+        for right in [
+            SignerIssuer::EXAMPLE,
+            "https://gitlab.com",
+            "https://github.com/login/oauth",
+            "https://login.microsoftonline.com/1b2c/v2.0",
+            "https://id.acme.example:8443/",
+        ] {
+            assert!(right.parse::<SignerIssuer>().is_ok(), "{right}");
+        }
+        for wrong in [
+            "",
+            " ",
+            "token.actions.githubusercontent.com",
+            "https://",
+            "https:///x",
+            "https://*.example",
+            "https://id.example/ ",
+            "http://id.example",
+            "ftp://id.example",
+            "https://id.example?a=b",
+        ] {
             assert!(wrong.parse::<SignerIssuer>().is_err(), "{wrong}");
         }
     }

@@ -1,6 +1,5 @@
 //! The server's side of the socket: a few requests at a time, each with bounded lines and deadlines.
 
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +17,7 @@ use super::place::Place;
 use super::recorded::USER;
 use super::waiting::{Waiting, WaitingPlace};
 use crate::config;
-use crate::file_lock::{self, Taken};
+use crate::file_lock::{self, FileLock, Taken};
 use crate::log_limiter::LogLimiter;
 use crate::state::StateDir;
 
@@ -70,7 +69,7 @@ pub fn listen(
     Ok(())
 }
 
-fn lock(path: &std::path::Path) -> io::Result<File> {
+fn lock(path: &std::path::Path) -> io::Result<FileLock> {
     match file_lock::take(path)? {
         Taken::Now(lock) => Ok(lock),
         Taken::Before(pid) => {

@@ -14,6 +14,7 @@ use hyper::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use rustix::net::{RecvFlags, recv};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -97,16 +98,14 @@ impl Connection {
     pub(super) async fn serve(self, stream: TcpStream, peer: Peer, place: Place) {
         // Without it an answer in two writes waits for the client's delayed acknowledgement, some 40 ms.
         let _ = stream.set_nodelay(true);
-        let mut first = [0];
-        let first_byte = tokio::time::timeout(FIRST_BYTE.min(self.limits.header_timeout), stream.peek(&mut first));
+        let first_byte = first_byte(&stream, FIRST_BYTE.min(self.limits.header_timeout), &self.draining);
         tokio::select! {
             begun = first_byte => {
-                if !matches!(begun, Ok(Ok(1..))) {
+                if !begun {
                     return;
                 }
             }
             () = place.evicted() => return,
-            () = self.draining.cancelled() => return,
         }
         let (limits, draining, closed) = (Arc::clone(&self.limits), self.draining.clone(), self.closed.clone());
         let activity = Activity::start();
@@ -119,6 +118,8 @@ impl Connection {
             builder.serve_connection(TokioIo::new(WatchedStream::new(stream, Arc::clone(&activity))), service);
         tokio::pin!(connection);
         let end = tokio::select! {
+            // hyper closes a connection that is to end before it has read anything, and a request may be there.
+            biased;
             _ = connection.as_mut() => return,
             end = overdue(place, &activity, &limits) => end,
             () = draining.cancelled() => End::Draining,
@@ -174,6 +175,19 @@ impl Connection {
             Ok(response.map(|body| Body::new(AnswerBody { body, active })))
         }
     }
+}
+
+/// Waits for the first byte. False if none comes in time, or before the server stops: what a client has sent by then is there, even
+/// if nobody has looked yet.
+async fn first_byte(stream: &TcpStream, most: Duration, draining: &CancellationToken) -> bool {
+    let mut first = [0];
+    let peeked = tokio::time::timeout(most, stream.peek(&mut first));
+    if let Some(peeked) = draining.run_until_cancelled(peeked).await {
+        return matches!(peeked, Ok(Ok(1..)));
+    }
+    let at_once = recv(stream, &mut first[..], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+    // The runtime has to notice it, too.
+    matches!(at_once, Ok((1.., _))) && matches!(tokio::time::timeout(most, stream.peek(&mut first)).await, Ok(Ok(1..)))
 }
 
 fn builder(max_streams: u32) -> Builder<TokioExecutor> {
@@ -236,5 +250,31 @@ async fn abandoned(place: &Place, activity: &Activity, leave: Duration) {
             return;
         }
         tokio::time::sleep_until((quiet_since + leave).min(now + LEAVE)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_sent_before_the_server_stops_is_seen_and_nothing_else_is_waited_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (draining, long) = (CancellationToken::new(), Duration::from_secs(60));
+        draining.cancel();
+        let mut speaks = TcpStream::connect(address).await.unwrap();
+        speaks.write_all(b"GET").await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        assert!(first_byte(&accepted, long, &draining).await);
+        let _silent = TcpStream::connect(address).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        assert!(!first_byte(&accepted, long, &draining).await);
+        drop(TcpStream::connect(address).await.unwrap());
+        let (accepted, _) = listener.accept().await.unwrap();
+        assert!(!first_byte(&accepted, long, &draining).await);
     }
 }

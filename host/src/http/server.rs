@@ -105,10 +105,14 @@ async fn accept(listener: TcpListener, connection: Connection, admission: Admiss
                 connections.spawn(async move {
                     let party = party(address, &connection.limits.trusted_proxies);
                     let draining = connection.draining.clone();
-                    if let Some(place) = draining.run_until_cancelled(places.enter(party)).await {
-                        drop(waiting);
-                        connection.serve(stream, Peer { address }, place).await;
-                    }
+                    let place = tokio::select! {
+                        // Whoever finds one free has come before the end.
+                        biased;
+                        place = places.enter(party) => place,
+                        () = draining.cancelled() => return,
+                    };
+                    drop(waiting);
+                    connection.serve(stream, Peer { address }, place).await;
                 });
             }
             Some((_, Err(error))) => {

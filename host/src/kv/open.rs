@@ -15,7 +15,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionB
 use super::rows::{APPLICATION_ID, SCHEMA, SCHEMA_VERSION};
 use super::seal::{KEY_BYTES, RootSealer, Sealer};
 use crate::descriptors;
-use crate::file_lock::{self, Taken};
+use crate::file_lock::{self, FileLock, Taken};
 use crate::state::StateDir;
 
 /// A directory of its own, which can be backed up or deleted as a whole.
@@ -64,7 +64,7 @@ struct OpenFile {
     device: u64,
     inode: u64,
     /// Held until the connection is closed.
-    _lock: File,
+    _lock: FileLock,
 }
 
 impl Database {
@@ -207,7 +207,7 @@ pub(super) fn open(place: &Place) -> Result<Database, OpenError> {
     // Under the current root key from now on.
     let update = "UPDATE meta SET value = ?1 WHERE name = 'key'";
     connection.execute(update, params![root.seal(&key)]).map_err(failed)?;
-    let signed = file_lock::sign(&lock).and_then(|()| lock.sync_all());
+    let signed = lock.sign_lastingly();
     signed.map_err(|error| unusable(&directory.join(LOCK), error))?;
     let file = OpenFile { path, device: file.dev(), inode: file.ino(), _lock: lock };
     Ok(Database { connection, sealer: Sealer::of_file(&key), file: Some(file) })
@@ -298,10 +298,10 @@ fn in_memory() -> Result<Database, OpenError> {
 
 /// Takes the lock, for as long as the file is open. It is signed once there is a file: one that is missing beside a lock
 /// that somebody has signed has been lost.
-fn lock(directory: &Path) -> Result<File, OpenError> {
+fn lock(directory: &Path) -> Result<FileLock, OpenError> {
     let path = directory.join(LOCK);
     match file_lock::take_unsigned(&path) {
-        Ok(Taken::Now(file)) => Ok(file),
+        Ok(Taken::Now(lock)) => Ok(lock),
         Ok(Taken::Before(pid)) => Err(OpenError::InUse { path: directory.to_owned(), pid }),
         Err(source) => Err(OpenError::Unusable { path, source }),
     }

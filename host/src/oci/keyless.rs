@@ -13,6 +13,8 @@
 //! A time that is proved stays so, and keys of logs count for what they signed while they were valid: a bundle that was verified
 //! once is verified at any later start, too, by the same root.
 
+mod identity;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -20,6 +22,7 @@ use sigstore_verify::trust_root::{SIGSTORE_PRODUCTION_TRUSTED_ROOT, TrustedRoot}
 use sigstore_verify::types::{Bundle, MediaType, Sha256Hash, SignatureContent};
 use sigstore_verify::{CertificateError, Error, TransparencyLogError, VerificationPolicy, Verifier};
 
+pub(crate) use self::identity::{Identity, issuer};
 use super::cosign::{CosignSignature, Statement};
 use super::digest::Digest;
 use crate::sanitize;
@@ -33,15 +36,6 @@ const MAX_SHOWN_BYTES: usize = 300;
 /// The authorities and logs that are believed: a `trusted_root.json` of Sigstore.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Root(Arc<str>);
-
-/// Whose signatures count.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Identity {
-    /// This one's.
-    Exact(String),
-    /// Those of all that begin so.
-    Beginning(String),
-}
 
 /// Whose signatures count, by whose word, and who is believed about that.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,38 +137,6 @@ impl Root {
 impl Default for Root {
     fn default() -> Self {
         Self(SIGSTORE_PRODUCTION_TRUSTED_ROOT.into())
-    }
-}
-
-impl Identity {
-    /// Reads an identity, with a `*` at its end for all that begin so.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub(crate) fn read(text: &str) -> Result<Self, &'static str> {
-        let Some(beginning) = text.strip_suffix('*') else {
-            return match text {
-                "" => Err("an identity cannot be empty"),
-                text if text.contains('*') => Err("a `*` can only stand at the end of an identity"),
-                text => Ok(Self::Exact(text.to_owned())),
-            };
-        };
-        if beginning.contains('*') {
-            return Err("a `*` can only stand at the end of an identity, and once");
-        }
-        // `https://github.com/*` is everybody, and `https://github.com/acme*` also `acme-and-somebody-else`.
-        let path = beginning.split_once("://").and_then(|(_, rest)| rest.split_once('/'));
-        match path.and_then(|(_, path)| path.split_once('/')) {
-            Some((owner, _)) if !owner.is_empty() => Ok(Self::Beginning(beginning.to_owned())),
-            _ => Err("before a `*` there must be a URL with at least the owner: `https://github.com/acme/…*`"),
-        }
-    }
-
-    fn is(&self, identity: &str) -> bool {
-        match self {
-            Self::Exact(exact) => identity == exact,
-            Self::Beginning(beginning) => identity.starts_with(beginning.as_str()),
-        }
     }
 }
 

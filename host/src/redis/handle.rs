@@ -15,6 +15,7 @@ use super::link::Link;
 use super::mark::{self, Mark};
 use super::place::Place;
 use super::primary::Primary;
+use super::rights;
 use super::script::{Reply, Script, Step};
 
 /// The time within which a server that starts wants to have found Redis: longer than a failover takes.
@@ -104,19 +105,26 @@ impl Redis {
         }
     }
 
-    /// Looks whether a server could use this Redis, once, and changes nothing. True if a store is there already, of
-    /// whatever key.
+    /// Looks whether a server could use this Redis, once, and changes nothing. `known` and `check` are as for [`Self::open`].
+    /// True if a store is there already.
     ///
     /// # Errors
     /// [`OpenError`].
-    pub(crate) async fn look(address: &Address) -> Result<bool, OpenError> {
+    pub(crate) async fn look(
+        address: &Address,
+        known: Option<&Mark>,
+        check: impl Fn(&[u8]) -> bool + Send + Sync,
+    ) -> Result<bool, OpenError> {
         let unusable = |fault| OpenError::Unusable { url: address.url.to_string(), fault };
         let link = Link::new(address).map_err(unusable)?;
-        match Self::try_open(&link, format::latest(), address, None, None::<fn() -> Vec<u8>>, |_| true).await {
-            Ok(_) => Ok(true),
-            Err(OpenError::Nothing { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
+        let opened = Self::try_open(&link, format::latest(), address, known, None::<fn() -> Vec<u8>>, check).await;
+        let is_there = match opened {
+            Ok(_) => true,
+            Err(OpenError::Nothing { .. }) => false,
+            Err(error) => return Err(error),
+        };
+        rights::look(&link, &address.prefix).await.map_err(unusable)?;
+        Ok(is_there)
     }
 
     async fn try_open(

@@ -106,6 +106,22 @@ impl Link {
         Reply::read(answered.await?)
     }
 
+    /// Sends a command that changes nothing as it is, to see whether the user may send it. What is wrong with the command itself
+    /// does not count.
+    pub(super) async fn may(&self, command: &Cmd) -> Result<(), Fault> {
+        let answered = self.ask(async |connection| {
+            let answer = match connection {
+                Connection::One(one) => command.query_async::<Value>(one).await,
+                Connection::Cluster(cluster) => command.query_async::<Value>(cluster).await,
+            };
+            match answer {
+                Err(error) if !matches!(error.code(), Some("ERR" | "NOSCRIPT")) => Err(error),
+                _ => Ok(()),
+            }
+        });
+        answered.await
+    }
+
     /// The value of a key.
     pub(super) async fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
         let mut command = Cmd::new();

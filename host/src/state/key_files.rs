@@ -44,11 +44,15 @@ fn cure(error: &io::Error) -> &'static str {
     }
 }
 
-/// The names of the files with previous keys, in order.
+/// The names of the files with previous keys, in order; none where the directory is still to be made.
 pub(super) fn previous_key_files(dir: &Path) -> Result<Vec<String>, StateError> {
     let failed = |source| StateError::Directory { path: dir.to_owned(), source };
     let mut names = Vec::new();
-    for entry in fs::read_dir(dir).map_err(failed)? {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(names),
+        entries => entries.map_err(failed)?,
+    };
+    for entry in entries {
         let name = entry.map_err(failed)?.file_name();
         names.extend(name.to_str().filter(|name| name.starts_with(PREVIOUS_KEY_FILES)).map(str::to_owned));
     }

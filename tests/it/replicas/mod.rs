@@ -11,6 +11,7 @@ pub(crate) mod tasks;
 use std::time::{Duration, Instant};
 
 use tinymcp_tests::browser::Browser;
+use tinymcp_tests::command::run;
 use tinymcp_tests::guests::guest;
 use tinymcp_tests::oauth::{Kind, OAuthClient, Tokens};
 use tinymcp_tests::redis::Redis;
@@ -380,6 +381,41 @@ fn doctor_looks_at_the_shared_store_and_makes_none() {
     let begin = Instant::now();
     assert!(said(&site).starts_with("fail"), "{}", said(&site));
     assert!(begin.elapsed() < Duration::from_secs(15));
+}
+
+/// What the next start would stumble over is seen before, and nothing is changed by looking.
+#[tokio::test]
+async fn doctor_sees_another_key_a_lost_store_and_missing_rights() {
+    let redis = Redis::durable();
+    let site = sharing(&redis, "");
+    let dir = site.path().to_owned();
+    let secret = |secret: &str| std::fs::write(dir.join(".env"), format!("TINYMCP_SECRET=\"{secret}\"\n")).unwrap();
+    let said = || {
+        let before = (redis.ask(&["DBSIZE"]), std::fs::read(dir.join(".tinymcp/shared-store.json")).ok());
+        let findings: serde_json::Value = serde_json::from_str(&run(&dir, &["doctor", "--json"]).stdout).unwrap();
+        let mut findings = findings["findings"].as_array().unwrap().iter();
+        let found = findings.find(|finding| finding["subject"] == "shared store").unwrap();
+        let after = (redis.ask(&["DBSIZE"]), std::fs::read(dir.join(".tinymcp/shared-store.json")).ok());
+        assert_eq!(after, before);
+        format!("{} {}", found["verdict"].as_str().unwrap(), found["seen"].as_str().unwrap())
+    };
+    // A machine that is new beside others has their key, or another.
+    let other = sharing(&redis, "").start().await;
+    assert!(said().starts_with("ok ") && said().contains("opens with this key"), "{}", said());
+    secret("another secret, of which the others know nothing");
+    assert!(said().starts_with("fail ") && said().contains("written under another key"), "{}", said());
+    assert!(!dir.join(".tinymcp").exists());
+    drop(other);
+    secret(SECRET);
+    let _site = site.start().await.kill();
+    assert!(said().starts_with("ok "), "{}", said());
+    // The store is the server's, and its user may do less than it did.
+    redis.ask(&["ACL", "SETUSER", "default", "-evalsha"]);
+    assert!(said().starts_with("fail ") && said().contains("lacks a right"), "{}", said());
+    redis.ask(&["ACL", "SETUSER", "default", "+evalsha"]);
+    redis.ask(&["FLUSHALL"]);
+    assert!(said().starts_with("fail ") && said().contains("Redis was emptied"), "{}", said());
+    assert_eq!(redis.ask(&["DBSIZE"]), "0");
 }
 
 /// Somebody waits for a command: it says soon that the store is away.

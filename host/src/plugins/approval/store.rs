@@ -10,7 +10,7 @@
 //! Invariant: it fails closed. What is damaged counts as not approved, and never as not there.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use super::face::Face;
 use super::sealed_file;
 use super::trust::{Highest, Signed};
 use crate::atomic_file;
-use crate::file_lock::{self, Taken};
+use crate::file_lock::{self, FileLock, Taken};
 use crate::plugins::digest::Sha256;
 use crate::state::{StateDir, StateUse};
 use crate::vault::Vault;
@@ -104,7 +104,7 @@ struct Place {
     vault: Vault,
     may_write: bool,
     /// Of whoever changes approvals: a server, or a command where none is running.
-    lock: Option<File>,
+    lock: Option<FileLock>,
 }
 
 /// Where approved bytes are kept, for the threads that read files.

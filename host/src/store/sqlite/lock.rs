@@ -1,10 +1,9 @@
 //! The lock on a store: one server at a time.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::file_lock::{self, Taken};
+use crate::file_lock::{self, FileLock, Taken};
 use crate::store::contract::OpenError;
 
 /// The lock on a store's directory, until it is dropped; the system drops it with the process, however that ends.
@@ -12,7 +11,7 @@ use crate::store::contract::OpenError;
 /// Its file holds the id of the process that had it last. That is written once the store is there: a store that is
 /// missing beside a file with an id has been lost, and one beside an empty file was never made.
 pub(super) struct Lock {
-    file: File,
+    lock: FileLock,
     path: PathBuf,
     was_signed: bool,
 }
@@ -26,9 +25,9 @@ impl Lock {
         let path = directory.join("lock");
         let unusable = |error: io::Error| OpenError::Unusable { path: path.clone(), source: error };
         match file_lock::take_unsigned(&path).map_err(unusable)? {
-            Taken::Now(file) => {
-                let was_signed = file.metadata().map_err(unusable)?.len() > 0;
-                Ok(Self { file, path, was_signed })
+            Taken::Now(lock) => {
+                let was_signed = lock.is_signed().map_err(unusable)?;
+                Ok(Self { lock, path, was_signed })
             }
             Taken::Before(pid) => Err(OpenError::InUse { path: directory.to_owned(), pid }),
         }
@@ -41,8 +40,6 @@ impl Lock {
 
     /// Writes the id of this process, once there is a store.
     pub(super) fn sign(&self) -> Result<(), OpenError> {
-        file_lock::sign(&self.file)
-            .and_then(|()| self.file.sync_all())
-            .map_err(|error| OpenError::Unusable { path: self.path.clone(), source: error })
+        self.lock.sign_lastingly().map_err(|error| OpenError::Unusable { path: self.path.clone(), source: error })
     }
 }
