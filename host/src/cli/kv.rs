@@ -273,7 +273,8 @@ impl Opened {
                 }
                 let kv = match shared::find(&loader.config.state, &state).await.map_err(Failure::at_start)? {
                     Some(redis) => Kv::shared(redis, &state, &tracker, stop.clone()),
-                    None => Kv::of(&state, &tracker, stop.clone()),
+                    // Now, so that a fault is told with its cure.
+                    None => Kv::opened(&state, &tracker, stop.clone()).await.map_err(Failure::failed)?,
                 };
                 let audit = loader.config.audit.clone();
                 RecordedKv { kv, audit, state }.shared()

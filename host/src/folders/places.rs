@@ -47,8 +47,21 @@ struct Place {
 #[derive(Default)]
 pub(super) struct Hidden {
     pub(super) places: Places,
-    /// What is inside of them, and when and for how long that was looked at; None if it was too much.
-    inside: Mutex<Option<(Instant, Duration, Option<HashSet<Id>>)>>,
+    inside: Mutex<Option<Look>>,
+}
+
+/// A look at what is inside of the places.
+struct Look {
+    at: Instant,
+    took: Duration,
+    /// None if it was too much.
+    found: Option<HashSet<Id>>,
+}
+
+impl Look {
+    fn is_old(&self) -> bool {
+        self.at.elapsed() >= LOOK_INTERVAL.max(self.took * LOOK_SHARE)
+    }
 }
 
 impl Hidden {
@@ -64,13 +77,13 @@ impl Hidden {
 
     fn is_inside(&self, id: Id) -> bool {
         let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_old = |(at, took): (Instant, Duration)| at.elapsed() >= LOOK_INTERVAL.max(took * LOOK_SHARE);
-        if inside.as_ref().is_none_or(|(at, took, _)| is_old((*at, *took))) {
+        if inside.as_ref().is_none_or(Look::is_old) {
             let begun = Instant::now();
             let found = self.places.inside();
-            *inside = Some((Instant::now(), begun.elapsed(), found));
+            *inside = Some(Look { at: Instant::now(), took: begun.elapsed(), found });
         }
-        inside.as_ref().is_none_or(|(_, _, found)| found.as_ref().is_none_or(|found| found.contains(&id)))
+        let found = inside.as_ref().and_then(|look| look.found.as_ref());
+        found.is_none_or(|found| found.contains(&id))
     }
 }
 
