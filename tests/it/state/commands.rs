@@ -43,6 +43,10 @@ async fn keys_are_listed_shown_and_deleted_with_a_server_and_without() {
     assert_eq!(site.run(&["kv", "state", "delete", "a"]).code, 0);
     assert_eq!(told(&site.run(&["kv", "state", "clear"])), (0, "", "2 keys deleted"));
     assert_eq!(told(&site.run(&["kv", "state"])).2, "plugin `state` has kept nothing");
+    std::fs::write(site.path().join(".tinymcp/kv/kv.db"), "").unwrap();
+    let damaged = site.run(&["kv", "state"]);
+    let said = &damaged.stderr;
+    assert!(damaged.code == 1 && said.contains("kv.db` is damaged: it is empty: restore"), "{damaged:?}");
 }
 
 #[tokio::test]
