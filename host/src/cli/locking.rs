@@ -74,6 +74,7 @@ impl Locking {
         let locked = Locked {
             from: from.to_string(),
             repository: resolved.repository.clone(),
+            index: resolved.index.clone(),
             manifest: resolved.digest.clone(),
             component: component.digest.clone(),
             size: component.size,
@@ -117,8 +118,11 @@ impl Locking {
 
 /// Says what was found.
 pub(super) fn print(plugin: &str, found: &Found) {
-    let Locked { from, manifest, component, size, .. } = &found.locked;
+    let Locked { from, index, manifest, component, size, .. } = &found.locked;
     output::line(&format!("{}  {from}", output::bold(plugin)));
+    if let Some(index) = index {
+        output::line(&format!("  index      {index}"));
+    }
     output::line(&format!("  manifest   {manifest}"));
     output::line(&format!("  component  {component}, {}", ByteSize::from_bytes(*size)));
     match &found.signed {

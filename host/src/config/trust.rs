@@ -187,15 +187,26 @@ pub struct Keyless {
 pub struct TrustedRoot(Root);
 
 impl Cosign {
-    /// Tells whether one of these signatures is by this signer and of this manifest.
+    /// Tells whether one of these signatures is by this signer and of this manifest, or of this index, which lists it.
     ///
     /// # Errors
     /// Why none is.
-    pub(crate) fn verify(&self, signatures: &[CosignSignature], manifest: &Digest) -> Result<(), String> {
-        match self {
-            Self::Key(key) => key.key().verify(signatures, manifest),
-            Self::Keyless(keyless) => keyless.signer().verify(signatures, manifest),
-        }
+    pub(crate) fn verify(
+        &self,
+        signatures: &[CosignSignature],
+        manifest: &Digest,
+        index: Option<&Digest>,
+    ) -> Result<(), String> {
+        let of = |signed: &Digest| match self {
+            Self::Key(key) => key.key().verify(signatures, signed),
+            Self::Keyless(keyless) => keyless.signer().verify(signatures, signed),
+        };
+        of(manifest).or_else(|why| match index {
+            Some(index) => {
+                of(index).map_err(|of_index| format!("{why}; and as to the index that lists it: {of_index}"))
+            }
+            None => Err(why),
+        })
     }
 }
 

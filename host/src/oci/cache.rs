@@ -1,4 +1,5 @@
-//! What was pulled, in the state directory: `pulled/NAME/sha256-…/NAME.wasm`, with its manifest and its signatures.
+//! What was pulled, in the state directory: `pulled/NAME/sha256-…/NAME.wasm`, with its manifest and its signatures, and with the index
+//! that lists the manifest where that may be signed.
 //!
 //! Invariant: nothing in it is believed. Whoever takes something out hashes it again and compares it with the lock, from the
 //! manifest to the component; what does not fit counts as not there, and is pulled again. A directory is made whole beside and
@@ -22,10 +23,12 @@ use super::pull::Resolved;
 pub(crate) const DIRECTORY: &str = "pulled";
 
 const MANIFEST: &str = "manifest.json";
+const INDEX: &str = "index.json";
 const SIGNATURES: &str = "cosign.json";
 
-/// Bytes of the signatures that are kept: as many and as large as are taken from a registry, as JSON within JSON.
-const MAX_SIGNATURES_BYTES: usize = 32 * 1024 * 1024;
+/// Bytes of the signatures that are kept: as many and as large as are taken from a registry, of a manifest and of an index, as
+/// JSON within JSON.
+const MAX_SIGNATURES_BYTES: usize = 64 * 1024 * 1024;
 
 /// What is in no lock stays for so long: a command pulls before it writes the lock.
 const UNLOCKED_FOR: Duration = Duration::from_secs(3600);
@@ -42,6 +45,9 @@ pub(crate) struct Kept {
     pub(crate) path: PathBuf,
     /// Its SHA-256 digest in hexadecimal.
     pub(crate) sha256: String,
+    /// The digest of the locked index, which is there and lists the locked manifest.
+    pub(crate) index: Option<Digest>,
+    /// Of the manifest, and of the index.
     pub(crate) signatures: Vec<CosignSignature>,
 }
 
@@ -115,13 +121,29 @@ impl Cache {
         }
         let sha256 = sha256.to_string();
         let sha256 = sha256.strip_prefix("sha256:").unwrap_or_default().to_owned();
-        Ok(Kept { path, sha256, signatures: self.signatures(plugin, &locked.manifest) })
+        let (index, signatures) = (self.index(plugin, locked), self.signatures(plugin, &locked.manifest));
+        Ok(Kept { path, sha256, index, signatures })
+    }
+
+    /// The locked index, if it is kept and lists the locked manifest. One that does not is as good as none: it can be pulled again.
+    fn index(&self, plugin: &str, locked: &Locked) -> Option<Digest> {
+        let index = locked.index.as_ref()?;
+        let bytes = read(&self.place(plugin, &locked.manifest).join(INDEX), MAX_MANIFEST_BYTES).ok()?;
+        (index.is_of(&bytes) && manifest::lists(&bytes, &locked.manifest)).then(|| index.clone())
     }
 
     /// The signatures that are kept. Each of them is verified by whoever uses it.
     fn signatures(&self, plugin: &str, manifest: &Digest) -> Vec<CosignSignature> {
         let bytes = read(&self.place(plugin, manifest).join(SIGNATURES), MAX_SIGNATURES_BYTES);
         bytes.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    }
+
+    /// Keeps the index of what is there.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn put_index(&self, plugin: &str, manifest: &Digest, index: &[u8]) -> io::Result<()> {
+        crate::atomic_file::replace_private(&self.place(plugin, manifest).join(INDEX), index)
     }
 
     /// Keeps signatures of what is there.
@@ -251,6 +273,7 @@ mod tests {
         let locked = Locked {
             from: "oci://registry.example/weather:1".to_owned(),
             repository: "registry.example/weather".parse().unwrap(),
+            index: None,
             manifest: Digest::of(text.as_bytes()),
             component: Digest::of(component),
             size: component.len() as u64,
@@ -281,6 +304,25 @@ mod tests {
         assert!(matches!(cache.get(NAME, &locked), Err(NotKept::Damaged(_))));
         fs::write(place.join(MANIFEST), "{}").unwrap();
         assert_eq!(cache.get(NAME, &locked), Err(NotKept::Damaged("its manifest has another digest than the lock")));
+    }
+
+    #[test]
+    fn an_index_counts_that_is_the_locked_one_and_lists_the_manifest() {
+        let dir = tempfile::tempdir().unwrap();
+        let (cache, locked) = filled(dir.path());
+        let index = |of: &Digest| {
+            let entry = json!({ "mediaType": "application/vnd.oci.image.manifest.v1+json", "size": 1, "digest": of });
+            json!({ "schemaVersion": 2, "manifests": [entry] }).to_string().into_bytes()
+        };
+        let (good, other) = (index(&locked.manifest), index(&Digest::of(b"other")));
+        let found = |kept: &[u8], locked_one: &[u8]| {
+            cache.put_index(NAME, &locked.manifest, kept).unwrap();
+            let locked = Locked { index: Some(Digest::of(locked_one)), ..locked.clone() };
+            cache.get(NAME, &locked).unwrap().index
+        };
+        assert_eq!(found(&good, &good), Some(Digest::of(&good)));
+        assert_eq!((found(&other, &good), found(&good, &other), found(&other, &other)), (None, None, None));
+        assert_eq!(cache.get(NAME, &locked).unwrap().index, None);
     }
 
     #[test]

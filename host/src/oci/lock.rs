@@ -40,6 +40,9 @@ pub(crate) struct Locked {
     /// The repository, with its registry.
     #[serde(with = "as_text")]
     pub(crate) repository: Repository,
+    /// The index that it was found in, whose signature counts for what it lists; none where the name led to a manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) index: Option<Digest>,
     /// The manifest.
     pub(crate) manifest: Digest,
     /// The component.
@@ -126,6 +129,7 @@ mod tests {
         let locked = Locked {
             from: "oci://registry.example/org/weather:1.2".to_owned(),
             repository: "registry.example/org/weather".parse().unwrap(),
+            index: None,
             manifest: Digest::of(b"1"),
             component: Digest::of(b"2"),
             size: 12345,
@@ -142,6 +146,11 @@ mod tests {
         assert_eq!(Lock::read(&path), Ok(Lock::default()));
         lock().write(&path).unwrap();
         assert_eq!(Lock::read(&path), Ok(lock()));
+        let mut of_index = lock();
+        of_index.plugins.get_mut("weather").unwrap().index = Some(Digest::of(b"3"));
+        of_index.write(&path).unwrap();
+        assert_eq!(Lock::read(&path), Ok(of_index));
+        lock().write(&path).unwrap();
         let text = fs::read_to_string(&path).unwrap();
         lock().write(&path).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), text);

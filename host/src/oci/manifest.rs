@@ -100,6 +100,25 @@ pub(super) fn is_object(bytes: &[u8]) -> bool {
 /// # Errors
 /// What is not as it has to be, with what was found.
 pub(crate) fn read(bytes: &[u8], name: &str) -> Result<Document, OciError> {
+    match parts(bytes, name)? {
+        Parts::Layers(layers) => artifact(&layers, name).map(Document::Artifact),
+        Parts::Manifests(manifests) => of_index(&manifests, name).map(Document::Index),
+    }
+}
+
+/// True for an index that lists this manifest.
+pub(crate) fn lists(index: &[u8], manifest: &Digest) -> bool {
+    let Ok(Parts::Manifests(entries)) = parts(index, "") else { return false };
+    entries.iter().any(|entry| descriptor(entry, "").is_ok_and(|entry| entry.digest == *manifest))
+}
+
+/// What a document is made of.
+enum Parts {
+    Layers(Vec<serde_json::Value>),
+    Manifests(Vec<serde_json::Value>),
+}
+
+fn parts(bytes: &[u8], name: &str) -> Result<Parts, OciError> {
     let wrong = |what: &str| OciError::Manifest(format!("`{name}` {what}"));
     let unchecked: Unchecked =
         serde_json::from_slice(bytes).map_err(|_| wrong("has no manifest of version 2 (image specification)"))?;
@@ -111,8 +130,8 @@ pub(crate) fn read(bytes: &[u8], name: &str) -> Result<Document, OciError> {
     }
     match (unchecked.layers, unchecked.manifests) {
         // A document that can be read as either is a trick to have two people see two things.
-        (Some(layers), None) if unchecked.config.is_some() => artifact(&layers, name).map(Document::Artifact),
-        (None, Some(manifests)) if unchecked.config.is_none() => of_index(&manifests, name).map(Document::Index),
+        (Some(layers), None) if unchecked.config.is_some() => Ok(Parts::Layers(layers)),
+        (None, Some(manifests)) if unchecked.config.is_none() => Ok(Parts::Manifests(manifests)),
         _ => Err(wrong("is neither a manifest nor an index")),
     }
 }
@@ -233,6 +252,21 @@ mod tests {
         }
         for bad in [index(&[]), index(&[entry("wasm"), entry("wasm")]), index(&[entry("amd64"), entry("arm64")])] {
             assert!(problem(&bad).contains("is an index of"), "{}", problem(&bad));
+        }
+    }
+
+    #[test]
+    fn an_index_lists_what_it_names_and_a_manifest_lists_nothing() {
+        let entry = layer(MANIFEST, 9);
+        let listed: Digest = entry["digest"].as_str().unwrap().parse().unwrap();
+        let index = json!({ "schemaVersion": 2, "manifests": [layer(MANIFEST, 1), entry] });
+        assert!(lists(index.to_string().as_bytes(), &listed));
+        assert!(!lists(index.to_string().as_bytes(), &Digest::of(b"another")));
+        let mut both = index;
+        both["layers"] = json!([]);
+        both["config"] = json!({});
+        for none in [both.to_string().as_bytes(), &manifest(&[entry]), b"{}", b""] {
+            assert!(!lists(none, &listed));
         }
     }
 

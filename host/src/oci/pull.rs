@@ -15,6 +15,8 @@ use super::reference::{Repository, Source, Version};
 #[derive(Debug, Clone)]
 pub(crate) struct Resolved {
     pub(crate) repository: Repository,
+    /// The digest of the index that the name leads to, if it is none of a manifest.
+    pub(crate) index: Option<Digest>,
     /// The digest of the manifest, which names all the rest.
     pub(crate) digest: Digest,
     pub(crate) manifest: Bytes,
@@ -56,16 +58,26 @@ impl Client {
         name: &str,
     ) -> Result<Resolved, OciError> {
         let entry = match manifest::read(&bytes, name)? {
-            Document::Artifact(artifact) => return Ok(Resolved { repository, digest, manifest: bytes, artifact }),
+            Document::Artifact(artifact) => {
+                return Ok(Resolved { repository, index: None, digest, manifest: bytes, artifact });
+            }
             Document::Index(entry) => entry,
         };
         let bytes = self.manifest(&repository, &Version::Digest(entry.digest.clone())).await?;
         match manifest::read(&bytes, name)? {
             Document::Artifact(artifact) => {
-                Ok(Resolved { repository, digest: entry.digest, manifest: bytes, artifact })
+                Ok(Resolved { repository, index: Some(digest), digest: entry.digest, manifest: bytes, artifact })
             }
             Document::Index(_) => Err(OciError::Manifest(format!("`{name}` is an index of indexes"))),
         }
+    }
+
+    /// Pulls the index of this digest.
+    ///
+    /// # Errors
+    /// [`OciError`].
+    pub(crate) async fn index(&self, repository: &Repository, digest: &Digest) -> Result<Bytes, OciError> {
+        self.manifest(repository, &Version::Digest(digest.clone())).await
     }
 
     /// A manifest, whose digest is checked if it is asked for by that.

@@ -5,7 +5,7 @@ use tinymcp_tests::client::Client;
 use tinymcp_tests::registry::{Registry, WASM};
 use tinymcp_tests::server::Site;
 
-use super::signed::attach;
+use super::signed::{attach, put_index};
 use super::sigstore::{SIGN, Sigstore};
 use super::{V1, done, first, from, problem, second};
 
@@ -118,6 +118,26 @@ async fn only_what_the_identity_has_signed_is_served() {
     assert!(problem(&site).contains("nobody that `trust` names has signed"), "{}", problem(&site));
     put_root(&site, &ours);
     assert_eq!(problem(&site), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_the_identity_has_signed_counts_for_what_it_lists() {
+    let registry = Registry::start().await;
+    let ours = Sigstore::new();
+    let index = put_index(&registry, "org/weather", "1", &first()).await;
+    let site = Site::new().config(&trusting(&registry.at("org/weather:1"), WORKFLOWS, ISSUER));
+    put_root(&site, &ours);
+    let branch = "https://github.com/acme/weather/.github/workflows/release.yml@refs/heads/main";
+    attach_all(&registry, &index, &[ours.bundle((branch, ISSUER), &index, SIGN)]).await;
+    let shown = done(&site, &["update"]);
+    assert!(shown.contains(&format!("it is signed by `{branch}`")), "{shown}");
+    attach_all(&registry, &index, &[ours.bundle(SIGNER, &index, SIGN)]).await;
+    std::fs::remove_file(site.path().join("tinymcp.lock")).unwrap();
+    let shown = done(&site, &["update"]);
+    assert!(shown.contains(&format!("signed by `{WORKFLOWS}` (issuer `{ISSUER}`)")), "{shown}");
+    drop(registry);
+    let server = site.start().await;
+    assert_eq!(Client::modern(&server).tool_names().await, V1);
 }
 
 /// Each part of the root counts by itself.

@@ -177,6 +177,83 @@ async fn a_bundle_of_cosign_3_is_found_in_the_list_of_the_registry() {
     assert!(run(&site, &["list"]).stdout.contains(V1[0]));
 }
 
+/// Puts an index of two artifacts, of which the one for WebAssembly is this, and returns its digest.
+pub(super) async fn put_index(registry: &Registry, name: &str, tag: &str, component: &[u8]) -> String {
+    registry.put(name, "component", &[(WASM, component)]).await;
+    registry.put(name, "native", &[("application/vnd.oci.image.layer.v1.tar", b"native")]).await;
+    let entry = |of: &str, bytes: &[u8], architecture: &str| {
+        let mut entry = descriptor(MANIFEST, manifest(&[descriptor(of, bytes)]).to_string().as_bytes());
+        entry["platform"] = json!({ "architecture": architecture, "os": "x" });
+        entry
+    };
+    let native = entry("application/vnd.oci.image.layer.v1.tar", b"native", "amd64");
+    let manifests = json!([native, entry(WASM, component, "wasm")]);
+    registry.put_manifest(name, tag, &json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": manifests })).await
+}
+
+/// What cosign signs is what the tag names, which is an index here; by a signature of version 2, and of version 3.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signature_of_an_index_counts_for_what_it_lists() {
+    let registry = Registry::start().await;
+    let (key, other) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+    let mut sites = Vec::new();
+    for name in ["org/two", "org/three"] {
+        let index = put_index(&registry, name, "1", &first()).await;
+        let sign_by = async |key: &KeyPair| match name {
+            "org/two" => sign(&registry, name, &index, &index, key).await,
+            _ => attach(&registry, name, &index, &[bundle(&index, SIGN, key)]).await,
+        };
+        let site = Site::new().config(&trusting(&registry.at(&format!("{name}:1")), &key));
+        let shown = done(&site, &["update"]);
+        assert!(
+            shown.contains("nobody has signed sha256:") && shown.contains(&format!("index      {index}")),
+            "{shown}"
+        );
+        sign_by(&other).await;
+        std::fs::remove_file(site.path().join("tinymcp.lock")).unwrap();
+        assert!(done(&site, &["update"]).contains("the index that lists it: none of the signatures"), "{name}");
+        sign_by(&key).await;
+        done(&site, &["update"]);
+        assert_eq!(problem(&site), "", "{name}");
+        sites.push((site, index));
+    }
+    // By the digest of the index, and with the lock of another machine.
+    let (two, index) = &sites[0];
+    let by_digest = Site::new().config(&trusting(&registry.at(&format!("org/two@{index}")), &key));
+    assert!(done(&by_digest, &["update"]).contains("signed by the key of `trust`"));
+    let elsewhere = Site::new().config(&trusting(&registry.at("org/two:1"), &key));
+    let lock = std::fs::read_to_string(two.path().join("tinymcp.lock")).unwrap();
+    std::fs::write(elsewhere.path().join("tinymcp.lock"), &lock).unwrap();
+    let server = elsewhere.start().await;
+    Client::modern(&server).wait_for_tools(&V1).await;
+    let elsewhere = server.kill();
+
+    // A genuine signature, of an index that does not list what is locked.
+    let unsigned = put_index(&registry, "org/two", "2", &second()).await;
+    sign(&registry, "org/two", &unsigned, index, &key).await;
+    let moved = Site::new().config(&trusting(&registry.at("org/two:2"), &key));
+    assert!(done(&moved, &["update"]).contains("has signed another artifact than"));
+    assert!(problem(&moved).contains("has signed another artifact than"), "{}", problem(&moved));
+    let path = moved.path().join("tinymcp.lock");
+    let lock = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, lock.replace(&unsigned, index)).unwrap();
+    let server = moved.start().await;
+    server.log.wait_for("it does not list sha256:").await;
+    assert!(Client::modern(&server).tool_names().await.is_empty());
+
+    // No registry is needed, and what is kept is looked at again.
+    drop(registry);
+    for (site, _) in sites {
+        let server = site.start().await;
+        assert_eq!(Client::modern(&server).tool_names().await, V1);
+    }
+    let kept = tinymcp_tests::registry::files(&elsewhere.path().join(".tinymcp/pulled"));
+    let kept = kept.iter().find(|file| file.ends_with("index.json")).expect("the index is kept");
+    let path = elsewhere.path().join(".tinymcp/pulled").join(kept);
+    std::fs::write(path, "{}").unwrap();
+    assert!(problem(&elsewhere).contains("the key of `trust` has signed another artifact"), "{}", problem(&elsewhere));
+}
+
 #[test]
 fn a_key_of_cosign_is_for_what_comes_from_a_registry() {
     let key = KeyPair::generate().unwrap().public_key_pem();
