@@ -177,7 +177,6 @@ async fn frames_that_carry_no_body_have_an_end() {
         let before = server.resident_kib();
         let begun = std::time::Instant::now();
         let said = client.failure("fetch", get(&format!("https://localhost:{port}/"))).await;
-        println!("{kind}: {:?} {said} {} KiB more", begun.elapsed(), server.resident_kib().saturating_sub(before));
         assert!(!said.contains("did not finish"), "{kind}: {said}");
         assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{kind}: {:?}", begun.elapsed());
         assert!(
