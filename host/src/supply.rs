@@ -13,7 +13,7 @@ mod settings;
 mod together;
 mod unlocked;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -245,7 +245,7 @@ impl Supply {
         let patience = config.plugins.update_wait.duration();
         if wanted.is_empty() {
             self.publish(|sources| sources.clear());
-            self.together.want(std::iter::empty(), patience).await;
+            self.together.want(std::iter::empty(), BTreeSet::new(), patience).await;
             self.together.serves().await;
             return true;
         }
@@ -262,6 +262,8 @@ impl Supply {
                 return true;
             }
         };
+        let is_unlocked = |(plugin, from): &&(String, String)| locked(&lock, plugin, from).is_err();
+        let unlocked = wanted.iter().filter(is_unlocked).map(|(plugin, _)| plugin.clone()).collect();
         let orders = self.take_orders(&lock, wanted, patience);
         let client = match client(config, &self.egress, self.docker.clone()) {
             Ok(client) => client,
@@ -271,7 +273,7 @@ impl Supply {
             }
         };
         let lines = orders.iter().map(Order::line);
-        let mut held_until = self.together.want(lines, patience).await;
+        let mut held_until = self.together.want(lines, unlocked, patience).await;
         let (held, is_whole) = self.prepare_all(&client, config, orders, &mut held_until).await;
         if let Some(until) = held_until {
             if !is_whole {

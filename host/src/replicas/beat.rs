@@ -84,6 +84,9 @@ async fn beat(inner: &Member) {
         if said.is_none_or(|said| said.elapsed() >= inner.peers.pace()) {
             said = Some(Instant::now());
             drop(inner.tell(&inner.redis.channel("all"), &Message::Here(inner.peers.own())).await);
+            if inner.has_heard_all() {
+                inner.peers.all_are_known();
+            }
             let differences = inner.peers.differences();
             if differences != warned_of {
                 differences.iter().for_each(|difference| tracing::warn!("servers of one store differ: {difference}"));

@@ -1,13 +1,13 @@
 //! The other servers of a store, as they say of themselves.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use super::lacks::{BACK_WITHIN, Lacks, OthersLack};
-use super::rollout::{self, Rollout, Turn};
+use super::rollout::{self, Debt, Rollout, Turn};
 use crate::config::effective::SharedSettings;
 use crate::sanitize::escape;
 
@@ -74,6 +74,7 @@ struct Own {
     about: About,
     /// Since when it wants the plugins that it wants.
     wants_since: Instant,
+    debt: Debt,
 }
 
 /// All of them.
@@ -87,7 +88,7 @@ pub(super) struct Peers {
 impl Peers {
     pub(super) fn new(own: About) -> Self {
         Self {
-            own: Mutex::new(Own { about: own, wants_since: Instant::now() }),
+            own: Mutex::new(Own { about: own, wants_since: Instant::now(), debt: Debt::default() }),
             others: Mutex::default(),
             left: Mutex::default(),
         }
@@ -121,8 +122,18 @@ impl Peers {
         if own.about.rollout.as_ref().is_none_or(|before| before.wanted != rollout.wanted) {
             own.wants_since = Instant::now();
         }
+        own.debt.note(&rollout);
         let before = own.about.rollout.replace(rollout);
         before != own.about.rollout
+    }
+
+    /// All others have been heard since the start.
+    pub(super) fn all_are_known(&self) {
+        let others = self.rollouts();
+        let Own { about, debt, .. } = &mut *self.lock_own();
+        if let Some(rollout) = &about.rollout {
+            debt.settle(rollout, &others);
+        }
     }
 
     /// This server lacks the files of these names. Returns true if that is other than before.
@@ -165,23 +176,47 @@ impl Peers {
     }
 
     /// The servers that serve what this one wants and has not got, after `patience`. For one that has not had everything since
-    /// its start those that serve anything, at once: it may have none of what clients find there. None, if there are none;
-    /// for such a one also nobody counts, until all have been heard.
+    /// its start those that serve anything, at once: it may have none of what clients find there. So do those that serve what its
+    /// lock lacked at its start. None, if there are none; for such a one also nobody counts, until all have been heard.
     pub(super) fn ahead(&self, patience: Duration, are_known: bool) -> Option<Vec<String>> {
-        let (own, since) = {
-            let own = self.lock_own();
-            (own.about.rollout.clone().unwrap_or_default(), own.wants_since)
-        };
-        let is_new = own.served.is_empty();
-        if own.served == own.wanted || (!is_new && since.elapsed() <= patience) {
-            return None;
+        if are_known {
+            self.all_are_known();
         }
         let others = self.rollouts();
-        let ahead: Vec<String> = match is_new {
-            true => rollout::serve_something(&others).map(ToOwned::to_owned).collect(),
-            false => rollout::serve(&own.wanted, &others).map(ToOwned::to_owned).collect(),
-        };
-        (!ahead.is_empty() || (is_new && !are_known)).then_some(ahead)
+        let own = self.lock_own();
+        let rollout = own.about.rollout.clone().unwrap_or_default();
+        let owed = own.debt.plugins();
+        let has_all = rollout.served == rollout.wanted;
+        let is_new = rollout.served.is_empty() && !has_all;
+        let is_late = !has_all && !is_new && own.wants_since.elapsed() > patience;
+        let mut ahead: BTreeSet<&str> = rollout::who_serves(owed, &others).into_values().flatten().collect();
+        match (is_new, is_late) {
+            (true, _) => ahead.extend(rollout::serve_something(&others)),
+            (_, true) => ahead.extend(rollout::serve(&rollout.wanted, &others)),
+            _ => {}
+        }
+        let may_be_behind = is_new || own.debt.is_open();
+        let is_behind = !ahead.is_empty() || (may_be_behind && !are_known);
+        is_behind.then(|| ahead.into_iter().map(ToOwned::to_owned).collect())
+    }
+
+    /// The plugins that this server should have had at its start and others serve, each with who does.
+    fn owed(&self) -> Option<String> {
+        let others = self.rollouts();
+        let own = self.lock_own();
+        let owed = rollout::who_serves(own.debt.plugins(), &others);
+        let named = owed
+            .into_iter()
+            .take(KEYS_NAMED)
+            .map(|(plugin, who)| format!("`{plugin}` ({})", who.into_iter().collect::<Vec<_>>().join(", ")));
+        let named: Vec<String> = named.collect();
+        (!named.is_empty()).then(|| {
+            format!(
+                "the lock of this server ({}) lacked at its start what others serve, and it is not ready: {}; bring their `tinymcp.lock` here",
+                own.about.name,
+                named.join(", ")
+            )
+        })
     }
 
     fn rollouts(&self) -> Vec<(String, Option<Rollout>)> {
@@ -288,7 +323,7 @@ impl Peers {
             names.sort_unstable();
             format!("{kind} than this server ({}): {}", own.name, names.join(", "))
         };
-        by_kind.into_iter().map(words).collect()
+        by_kind.into_iter().map(words).chain(self.owed()).collect()
     }
 }
 
@@ -322,6 +357,7 @@ mod tests {
             wanted: wanted.to_owned(),
             is_prepared: false,
             served: served.to_owned(),
+            ..Rollout::default()
         };
         let (none, long) = (Duration::ZERO, Duration::from_secs(60));
         let peers = Peers::new(about("a", "one"));
@@ -350,6 +386,47 @@ mod tests {
         assert_eq!(is_behind(none, true), None);
         peers.rolled(rollout("another", "new"));
         assert_eq!(is_behind(none, true), None);
+    }
+
+    #[test]
+    fn one_whose_lock_lacks_at_its_start_what_others_serve_is_behind() {
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+        let own = |unlocked: &[&str]| Rollout {
+            wanted: rollout::NOTHING.to_owned(),
+            is_prepared: true,
+            served: rollout::NOTHING.to_owned(),
+            unlocked: names(unlocked),
+            ..Rollout::default()
+        };
+        let other = |serves: &[&str]| {
+            let rollout = Rollout { serves: names(serves), ..own(&[]) };
+            About { rollout: Some(rollout), ..about("b", "one") }
+        };
+        let long = Duration::from_secs(60);
+        let start = |serves: &[&str]| {
+            let peers = Peers::new(about("a", "one"));
+            peers.rolled(own(&["x"]));
+            assert_eq!(peers.ahead(long, false), Some(Vec::new()), "nobody has been heard");
+            peers.note([1; 16], &other(serves));
+            peers
+        };
+        let peers = start(&["x", "y"]);
+        assert_eq!(peers.ahead(long, true), Some(vec!["b".to_owned()]));
+        let [difference] = peers.differences().try_into().unwrap();
+        assert!(difference.contains("it is not ready: `x` (b); bring their `tinymcp.lock`"), "{difference}");
+        // While nothing is heard, and until nobody serves it, or it is locked here.
+        assert_eq!(peers.ahead(long, false), Some(vec!["b".to_owned()]));
+        peers.note([1; 16], &other(&["y"]));
+        assert_eq!(peers.ahead(long, true), None);
+        peers.note([1; 16], &other(&["x"]));
+        assert_eq!(peers.ahead(long, true), Some(vec!["b".to_owned()]));
+        peers.rolled(own(&[]));
+        assert!(peers.ahead(long, true).is_none() && peers.differences().is_empty());
+        // Nobody has it at the start, and then somebody tries a lock with it. Nothing that is heard less changes that.
+        let peers = start(&["y"]);
+        assert_eq!(peers.ahead(long, true), None);
+        peers.note([1; 16], &other(&["x"]));
+        assert_eq!((peers.ahead(long, true), peers.ahead(long, false)), (None, None));
     }
 
     #[test]

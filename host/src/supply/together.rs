@@ -34,6 +34,8 @@ struct Wanted {
     since: Instant,
     /// What is at hand of it is not held back any longer.
     is_released: bool,
+    /// What the lock has not got of what the configuration has from registries.
+    unlocked: BTreeSet<String>,
 }
 
 impl Together {
@@ -46,15 +48,21 @@ impl Together {
         self.replicas.is_alone()
     }
 
-    /// This is what is to be served, as lines. Returns the moment until which what is prepared of it is held back; none if it is
+    /// This is what is to be served, as lines that begin with the plugin's name, and what would be if it were locked. Returns the moment until which what is prepared of it is held back; none if it is
     /// not.
-    pub(super) async fn want(&mut self, lines: impl Iterator<Item = String>, patience: Duration) -> Option<Instant> {
+    pub(super) async fn want(
+        &mut self,
+        lines: impl Iterator<Item = String>,
+        unlocked: BTreeSet<String>,
+        patience: Duration,
+    ) -> Option<Instant> {
         let lines: BTreeSet<String> = lines.collect();
         let digest = digest_of(&lines);
         let before = self.wanted.take().filter(|before| before.digest == digest);
         // What is only taken away ends at once.
         let is_new = self.served.as_ref().is_some_and(|served| !lines.is_subset(&served.lines));
-        let wanted = before.unwrap_or_else(|| Wanted { digest, lines, since: Instant::now(), is_released: false });
+        let (since, is_released) = before.map_or((Instant::now(), false), |before| (before.since, before.is_released));
+        let wanted = Wanted { digest, lines, since, is_released, unlocked };
         let is_held = is_new && !wanted.is_released && !self.is_alone() && !patience.is_zero();
         let until = is_held.then(|| wanted.since + patience);
         self.wanted = Some(wanted);
@@ -98,7 +106,8 @@ impl Together {
     /// Nobody knows what is to be served: the lock cannot be read.
     pub(super) async fn wants_something_unknown(&mut self) {
         let digest = "a lock that cannot be read".to_owned();
-        self.wanted = Some(Wanted { digest, lines: BTreeSet::new(), since: Instant::now(), is_released: false });
+        let (lines, unlocked) = Default::default();
+        self.wanted = Some(Wanted { digest, lines, since: Instant::now(), is_released: false, unlocked });
         self.say(false).await;
     }
 
@@ -117,7 +126,10 @@ impl Together {
         let is_mixed = served != wanted && self.wanted.as_ref().is_some_and(|wanted| wanted.is_released);
         let served = if is_mixed { String::new() } else { served };
         let is_prepared = is_prepared || served == wanted;
-        self.replicas.rolled(Rollout { wanted, is_prepared, served }).await;
+        let name = |line: &String| line.split(' ').next().unwrap_or_default().to_owned();
+        let serves = self.served.iter().flat_map(|served| served.lines.iter().map(name)).collect();
+        let unlocked = self.wanted.as_ref().map(|wanted| wanted.unlocked.clone()).unwrap_or_default();
+        self.replicas.rolled(Rollout { wanted, is_prepared, served, serves, unlocked }).await;
     }
 }
 
