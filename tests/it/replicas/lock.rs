@@ -282,6 +282,48 @@ async fn where_all_locks_lack_it_all_are_ready_and_stay_so() {
     }
 }
 
+/// It has the configuration, and nobody has brought its lock along.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_whose_lock_lacks_what_others_serve_is_not_ready() {
+    let (redis, published) = (Redis::durable(), Published::new().await);
+    let one = published.server(&redis, "").await;
+    let bare = sharing(&redis, &published.from).launch().await;
+    bare.log.wait_for("lacked at its start what others serve, and it is not ready: `greeter`").await;
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(9) {
+        assert_eq!(ready(&bare).await.status, 503, "{:?}", begin.elapsed());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let details: Value = ready(&bare).await.json();
+    assert_eq!(details["ahead"].as_array().map(Vec::len), Some(1), "{details}");
+    assert!(details["differences"].to_string().contains("lacked at its start"), "{details}");
+    assert_eq!(ready(&one).await.status, 200);
+    lock(bare.site(), &published.first);
+    until("a server that is ready", async || ready(&bare).await.status == 200).await;
+    assert_eq!(tools(&bare).await, V1);
+    // What is taken out of a lock later ends, and the server is ready: it may be meant.
+    std::fs::remove_file(bare.site().path().join("tinymcp.lock")).unwrap();
+    until("a plugin that ends", async || tools(&bare).await.is_empty()).await;
+    assert_eq!(ready(&bare).await.status, 200);
+}
+
+/// Nobody has locked it, and then somebody tries a lock on one of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_all_locks_lack_it_all_are_ready_and_stay_so() {
+    let (redis, published) = (Redis::durable(), Published::new().await);
+    let start = async || sharing(&redis, &format!("[plugins]\nupdate_wait = \"1s\"\n{}", published.from)).start().await;
+    let (one, other) = tokio::join!(start(), start());
+    are_known(&[&one, &other]).await;
+    lock(one.site(), &published.first);
+    Client::modern(&one).wait_for_tools(&V1).await;
+    other.log.wait_for("servers of one store differ: other plugins from registries").await;
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(5) {
+        assert_eq!((ready(&one).await.status, ready(&other).await.status), (200, 200), "{:?}", begin.elapsed());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// Only one of the servers gets another name for the plugin, and its lock a moment later.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_missing_while_another_origin_waits_for_the_others() {
