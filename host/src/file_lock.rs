@@ -30,7 +30,7 @@ pub(crate) enum Taken {
     Before(Option<u32>),
 }
 
-/// Takes the lock of a file, which is made for its owner only, and [signs](sign) it.
+/// Takes the lock of a file, which is made for its owner only, and [signs](FileLock::sign) it.
 ///
 /// # Errors
 /// The system's.
