@@ -184,7 +184,8 @@ impl Peers {
         }
         let others = self.rollouts();
         let own = self.lock_own();
-        let rollout = own.about.rollout.clone().unwrap_or_default();
+        // It has not looked at its lock yet, which takes a moment.
+        let Some(rollout) = &own.about.rollout else { return Some(Vec::new()) };
         let owed = own.debt.plugins();
         let has_all = rollout.served == rollout.wanted;
         let is_new = rollout.served.is_empty() && !has_all;
@@ -365,7 +366,9 @@ mod tests {
             std::thread::sleep(Duration::from_millis(2));
             peers.ahead(patience, are_known)
         };
-        // It has said nothing yet, or wants nothing.
+        // It has said nothing yet; it wants nothing.
+        assert_eq!(is_behind(none, true), Some(Vec::new()));
+        peers.rolled(rollout("", ""));
         assert_eq!(is_behind(none, false), None);
         // It starts: nobody is ahead that it knows, and then somebody is.
         peers.rolled(rollout("new", ""));

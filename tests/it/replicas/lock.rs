@@ -247,6 +247,9 @@ async fn where_all_locks_lack_it_all_are_ready_and_stay_so() {
     let start = async || sharing(&redis, &format!("[plugins]\nupdate_wait = \"1s\"\n{}", published.from)).start().await;
     let (one, other) = tokio::join!(start(), start());
     are_known(&[&one, &other]).await;
+    // Each has heard the other by now, and is a server of old.
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    assert_eq!((ready(&one).await.status, ready(&other).await.status), (200, 200));
     lock(one.site(), &published.first);
     Client::modern(&one).wait_for_tools(&V1).await;
     other.log.wait_for("servers of one store differ: other plugins from registries").await;
