@@ -6,7 +6,8 @@
 //!
 //! - `resolver`: from a name to addresses. `own`: what this server knows of itself and its network.
 //! - `dial`: connections, and TLS. `proxy`: tunnels of the operator's proxy. `pool`: connections that are kept.
-//! - `exchange`: one request and its answer. `upkeep`: what is part of none, and has a bound. `failure`: the reasons that there is none. `hold`: its end before its time.
+//! - `exchange`: one request and its answer. `upkeep`: what is part of none, and has a bound. `failure`: the reasons that there
+//!   is none. `hold`: its end before its time.
 //! - `places`: the connections that each plugin may have open, and its look-ups.
 //! - `stand_in`: one that answers in the place of all hosts, for tests of plugins.
 

@@ -21,7 +21,8 @@ pub(super) async fn live() -> Response {
 /// `/readyz`: 200 once the first scan of the plugins is done and the identity provider is known; 503 before that, while
 /// the server is about to stop, when the store that it shares has been away for so long that no token is honoured any more, or is
 /// written by later versions in a way that this one does not read, and when others of that store serve plugins that this one has
-/// not been able to get for `plugins.update_wait`, or not since its start, or that its lock lacked at its start. Broken plugins do not count: the working ones are served.
+/// not been able to get for `plugins.update_wait`, or not since its start, or that its lock lacked at its start. Broken plugins
+/// do not count: the working ones are served.
 ///
 /// With `?details`, called by an address: how this server and others of one store differ, how they write, and who is ahead with
 /// plugins. No web page can ask that: by an

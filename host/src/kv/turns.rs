@@ -10,20 +10,23 @@ pub(super) struct Turns<T> {
     /// Those that wait, by space. A space that is here is in `order` once.
     lanes: HashMap<Space, VecDeque<T>>,
     order: VecDeque<Space>,
+    /// How many wait in all lanes.
+    waiting: usize,
     /// What is of no one space comes after all that came before it, and before all that comes later.
     barrier: Option<T>,
 }
 
 impl<T> Default for Turns<T> {
     fn default() -> Self {
-        Self { lanes: HashMap::new(), order: VecDeque::new(), barrier: None }
+        Self { lanes: HashMap::new(), order: VecDeque::new(), waiting: 0, barrier: None }
     }
 }
 
 impl<T> Turns<T> {
-    /// True if nothing more may be added before [`Self::next`] has given what is of no one space.
-    pub(super) fn is_closed(&self) -> bool {
-        self.barrier.is_some()
+    /// True if nothing more may be added before [`Self::next`] has given what is of no one space, or made room: `most` may
+    /// wait here.
+    pub(super) fn is_closed(&self, most: usize) -> bool {
+        self.barrier.is_some() || self.waiting >= most
     }
 
     /// Adds a request of a space, or one of none.
@@ -35,6 +38,7 @@ impl<T> Turns<T> {
                     self.order.push_back(space.clone());
                 }
                 self.lanes.entry(space).or_default().push_back(request);
+                self.waiting += 1;
             }
         }
     }
@@ -48,6 +52,7 @@ impl<T> Turns<T> {
             true => drop(self.lanes.remove(&space)),
             false => self.order.push_back(space),
         }
+        self.waiting -= usize::from(request.is_some());
         request
     }
 }
@@ -73,9 +78,11 @@ mod tests {
         }
         turns.add(space("b"), 10);
         turns.add(space("b"), 11);
+        assert!(!turns.is_closed(7));
         turns.add(space("c"), 20);
+        assert!(turns.is_closed(7));
         assert_eq!(all(&mut turns), [0, 10, 20, 1, 11, 2, 3]);
-        assert!(turns.lanes.is_empty() && turns.order.is_empty());
+        assert!(turns.lanes.is_empty() && turns.order.is_empty() && !turns.is_closed(1));
     }
 
     #[test]
@@ -84,9 +91,9 @@ mod tests {
         turns.add(space("a"), 0);
         turns.add(space("b"), 1);
         turns.add(None, 9);
-        assert!(turns.is_closed());
+        assert!(turns.is_closed(usize::MAX));
         assert_eq!(all(&mut turns), [0, 1, 9]);
-        assert!(!turns.is_closed());
+        assert!(!turns.is_closed(usize::MAX));
         turns.add(None, 9);
         assert_eq!(all(&mut turns), [9]);
     }

@@ -18,7 +18,7 @@ use super::request::{Answer, KvError, Request, Space};
 use super::turns::Turns;
 use crate::log_limiter::LogLimiter;
 
-/// The most requests in the queue; further ones wait for room in it.
+/// The most requests in the queue, and of those that were taken from it for their turns; further ones wait for room.
 const QUEUE: usize = 256;
 
 /// Time between two sweeps. What has expired is not read; a sweep gives its space back.
@@ -41,7 +41,7 @@ enum Order {
 fn next(turns: &mut Turns<Order>, queue: &mut mpsc::Receiver<Order>) -> Option<Order> {
     loop {
         // What has come meanwhile counts for whose turn it is.
-        while !turns.is_closed()
+        while !turns.is_closed(QUEUE)
             && let Ok(order) = queue.try_recv()
         {
             turns.add(order.space(), order);

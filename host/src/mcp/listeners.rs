@@ -175,13 +175,12 @@ impl Listeners {
 
     /// The changes at a view.
     fn changes(&self, view: &View) -> Changes {
-        match view.name().map(str::to_owned) {
-            None => Changes::of(&self.plugins, self.rules.clone()),
-            Some(name) => {
-                let look = move |catalog: &Catalog| catalog.view(&name).map(|of_view| of_view.revisions());
-                Changes::in_view(&self.plugins, self.rules.clone(), Box::new(look))
-            }
+        if view.is_main() {
+            return Changes::of(&self.plugins, self.rules.clone());
         }
+        let view = view.clone();
+        let look = move |catalog: &Catalog| revisions_at(catalog, &view);
+        Changes::in_view(&self.plugins, self.rules.clone(), Box::new(look))
     }
 
     /// The lists that the new rules have changed.

@@ -48,8 +48,8 @@ impl Together {
         self.replicas.is_alone()
     }
 
-    /// This is what is to be served, as lines that begin with the plugin's name, and what would be if it were locked. Returns the moment until which what is prepared of it is held back; none if it is
-    /// not.
+    /// This is what is to be served, as lines that begin with the plugin's name, and what would be if it were locked. Returns the
+    /// moment until which what is prepared of it is held back; none if it is not.
     pub(super) async fn want(
         &mut self,
         lines: impl Iterator<Item = String>,
