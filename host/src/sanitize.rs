@@ -108,7 +108,15 @@ pub(crate) fn escaped(raw: String) -> String {
     if raw.contains(is_escaped) { escape(&raw) } else { raw }
 }
 
-/// The same for text of several lines: line breaks and tabs stay.
+/// A name or the beginning of a file as it would stand in quotes: quotes, backslashes and combining marks at its start
+/// are written out as well.
+pub(crate) fn literal(raw: &str) -> String {
+    #[expect(clippy::disallowed_methods, reason = "what it lets pass is written out here")]
+    let text = raw.escape_debug().to_string();
+    escaped(text)
+}
+
+/// Writes out the same characters in text of several lines: line breaks and tabs stay.
 pub(crate) fn escape_lines(raw: &str) -> String {
     escape_where(raw, |char| !matches!(char, '\n' | '\t') && is_escaped(char))
 }

@@ -27,6 +27,7 @@ use crate::plugins::types::codec::{Reply, Rich};
 use crate::plugins::wit::content::{Block, Body};
 use crate::plugins::wit::input::Capabilities;
 use crate::principal::{LoginFacts, Principal, Standing};
+use crate::sanitize::literal;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -296,7 +297,7 @@ pub(super) fn unknown_in_words(name: &str, catalog: &Catalog, plugins_dir: Optio
     let problems: Vec<String> = catalog
         .plugins()
         .iter()
-        .filter_map(|plugin| Some(format!("\n{} not loaded: {}", plugin.file.escape_debug(), plugin.problem.as_ref()?)))
+        .filter_map(|plugin| Some(format!("\n{} not loaded: {}", literal(&plugin.file), plugin.problem.as_ref()?)))
         .collect();
     // A function that is no tool: why, in place of another tool's name.
     let reasons: Vec<String> = catalog

@@ -17,6 +17,7 @@ use crate::config::names::snake;
 use crate::control::client::{Client, ClientError};
 use crate::kv::{Answer, Kv, Operation, Outcome, Owner, OwnerState, Request, Space, Value};
 use crate::person_label;
+use crate::sanitize::literal;
 use crate::state::StateDir;
 
 #[derive(clap::Args)]
@@ -160,7 +161,7 @@ async fn list(kv: &Kv, plugin: &str, owners: &[OwnerState], prefix: String, json
             listed.push(json!({ "owner": called(owner), "bytes": bytes, "keys": keys }));
         } else {
             output::line(&format!("{}  {}", output::bold(&called(owner)), output::dim(&format!("{bytes} bytes"))));
-            keys.iter().for_each(|key| output::line(&format!("  {}", key.escape_debug())));
+            keys.iter().for_each(|key| output::line(&format!("  {}", literal(&key))));
         }
     }
     if json {
@@ -229,7 +230,7 @@ fn nothing(plugin: &str) -> Failure {
 }
 
 fn no_key(key: &str) -> Failure {
-    Failure::failed(format!("no such key: `{}`", key.escape_debug()))
+    Failure::failed(format!("no such key: `{}`", literal(&key)))
 }
 
 /// The name of an owner: for a person, the one in the log and the provider's.

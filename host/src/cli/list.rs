@@ -10,6 +10,7 @@ use crate::grants::needs::{Need, Needs};
 use crate::operator::{Answer, OlderVersion, Request};
 use crate::plugins::catalog::{Catalog, PluginStatus, Tool};
 use crate::plugins::registry::unknown;
+use crate::sanitize::literal;
 use crate::view::View;
 
 #[derive(clap::Args)]
@@ -63,7 +64,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     for plugin in catalog.plugins() {
         if let Some(problem) = plugin.problem.as_ref().filter(|_| plugin.waiting.is_some()) {
             let meanwhile = if plugin.serving.is_some() { "; the approved version is listed" } else { "" };
-            let (file, problem) = (plugin.file.escape_debug(), output::notable(problem));
+            let (file, problem) = (literal(&plugin.file), output::notable(problem));
             output::line(&format!("{file}  {problem}{meanwhile}"));
         } else if let Some(problem) = &plugin.problem {
             let meanwhile = match older_of(plugin) {
@@ -71,13 +72,9 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
                 None if plugin.serving.is_some() => "; the version before is listed",
                 None => "",
             };
-            output::line(&format!(
-                "{}  {} {problem}{meanwhile}",
-                plugin.file.escape_debug(),
-                output::bad("not loaded:")
-            ));
+            output::line(&format!("{}  {} {problem}{meanwhile}", literal(&plugin.file), output::bad("not loaded:")));
         } else if plugin.disabled {
-            output::line(&format!("{}  {}", plugin.file.escape_debug(), output::dim("disabled in the configuration")));
+            output::line(&format!("{}  {}", literal(&plugin.file), output::dim("disabled in the configuration")));
         }
     }
     for plugin in catalog.plugins() {

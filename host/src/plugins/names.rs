@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::names::snake;
+use crate::sanitize::literal;
 
 /// Longest tool name that every client takes (Claude's API and VS Code: 64).
 const MAX_TOOL_NAME: usize = 64;
@@ -148,7 +149,7 @@ pub struct Named {
 /// [`NameError::PluginName`] for anything but `[A-Za-z0-9_-]+`.
 pub fn plugin_name(stem: &str) -> Result<String, NameError> {
     if !is_plain(stem) {
-        return Err(NameError::PluginName { stem: stem.escape_debug().to_string(), suggested: suggested(stem) });
+        return Err(NameError::PluginName { stem: literal(stem), suggested: suggested(stem) });
     }
     Ok(snake(stem))
 }

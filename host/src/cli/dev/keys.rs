@@ -12,6 +12,7 @@ use super::change::SourceChange;
 use super::terminal::{self, Pressed, Terminal};
 use crate::cli::output;
 use crate::plugins::Plugins;
+use crate::sanitize::literal;
 
 /// What a key does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,7 +114,7 @@ fn list(plugins: &Plugins) {
     }
     for plugin in catalog.plugins() {
         if let Some(problem) = &plugin.problem {
-            output::note(&format!("  {} {}: {problem}", output::bad("not loaded"), plugin.file.escape_debug()));
+            output::note(&format!("  {} {}: {problem}", output::bad("not loaded"), literal(&plugin.file)));
         }
     }
 }

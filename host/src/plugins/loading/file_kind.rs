@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use wasmparser::{Parser, Payload};
 
 use super::error::LoadError;
+use crate::sanitize::literal;
 
 /// Bytes that are looked at to tell a text.
 const LOOKED_AT: usize = 1024;
@@ -71,7 +72,7 @@ fn not_wasm(bytes: &[u8]) -> String {
     if let Some((_, _, what, cure)) = KNOWN.iter().find(begins) {
         return format!("it is {what}: {cure}");
     }
-    let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]).escape_debug().to_string();
+    let shown = literal(&String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]));
     match text(bytes).as_deref().map(kind_of_text) {
         Some(Some(kind)) => format!("it is {kind}"),
         Some(None) => format!("it is a text, which begins with `{shown}`: put the built component here"),
@@ -206,7 +207,7 @@ mod tests {
     fn other_files_are_told_apart() {
         let tar = [&[b'a'; 257][..], b"ustar\x0000"].concat();
         let cwasm = [b"\x7fELF\x02\x01\x01\xc8".as_slice(), &[0; 32]].concat();
-        let cases: [(&[u8], &str); 26] = [
+        let cases: [(&[u8], &str); 27] = [
             (b"", "the file is empty or cut short (0 bytes)"),
             (b"\0asm\x0d\0", "cut short (6 bytes)"),
             (b"\0as", "cut short (3 bytes)"),
@@ -233,6 +234,7 @@ mod tests {
             (b"#!/bin/sh\necho", "a text, which begins with `#!/bin/sh\\necho`"),
             ("gr\u{fc}\u{df}e".as_bytes(), "a text, which begins with `gr\u{fc}\u{df}e`"),
             (b"\xff\xfe\x01\x02", "not a WebAssembly file: it begins with"),
+            (b"\x01a\xcd\x8f\xef\xbe\xa0", "it begins with `\\u{1}a\\u{34f}\\u{ffa0}`"),
         ];
         for (bytes, expected) in cases {
             let told = told(bytes);

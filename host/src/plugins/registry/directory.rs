@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use crate::config::ByteSize;
 use crate::plugins::approval::store::signature_of;
 use crate::plugins::names;
+use crate::sanitize::literal;
 
 /// Facts that tell one state of a file from another without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +121,7 @@ pub(in crate::plugins) fn required_name(file: &str) -> (String, Option<String>) 
     if name == file {
         return (name, None);
     }
-    let shown = file.escape_debug();
+    let shown = literal(file);
     let warning = format!("the plugins directory does not take a file called `{shown}`: rename it to `{name}`");
     (name, Some(warning))
 }

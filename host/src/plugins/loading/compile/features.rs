@@ -10,6 +10,7 @@ use wasmparser::{Encoding, Parser, Payload, PrimitiveValType, Validator, WasmFea
 
 use super::functions::Functions;
 use crate::plugins::sandbox::engine::FEATURES;
+use crate::sanitize::literal;
 
 /// Functions that are named at most.
 const MAX_NAMED: usize = 3;
@@ -165,14 +166,14 @@ impl Walk<'_> {
         let types = self.types;
         match ty {
             Some(ComponentEntityType::Func(function)) if self.uses(function) => {
-                found.push(format!("{kind} `{}`", name.escape_debug()));
+                found.push(format!("{kind} `{}`", literal(name)));
             }
             Some(ComponentEntityType::Instance(instance)) => {
                 for (function, item) in &types[instance].exports {
                     if let ComponentEntityType::Func(id) = item.ty
                         && self.uses(id)
                     {
-                        found.push(format!("{kind} `{}#{}`", name.escape_debug(), function.escape_debug()));
+                        found.push(format!("{kind} `{}#{}`", literal(name), literal(&function)));
                     }
                 }
             }
