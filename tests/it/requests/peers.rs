@@ -3,9 +3,11 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tinymcp_tests::client::Client;
+use tinymcp_tests::guests::guest;
 use tinymcp_tests::peer::{Peer, Script};
 
-use super::{all_of, ask, fetching, get};
+use super::{all_of, ask, fetching, get, site};
 
 fn misbehaving(request: &str) -> Script {
     let path = request.split(' ').nth(1).unwrap_or_default();
@@ -116,6 +118,43 @@ async fn what_has_no_end_and_is_no_body_is_cut_at_once() {
     }
     tinymcp_tests::until("the end of the connections", async || peer.open() <= 1).await;
     assert!(server.resident_kib() < before + 32 * 1024, "{before} KiB before, {} after", server.resident_kib());
+}
+
+/// Calls that others get in six seconds beside eight floods. On two cores that have nothing else to do it is some hundreds.
+const CALLS_OF_OTHERS: usize = 20;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn services_that_flood_leave_others_their_time() {
+    let peer = Peer::start(misbehaving).await;
+    let site = site(&format!("concurrency = 8\n{}", all_of(&peer))).plugin("greeter", &guest("greeter-v1"));
+    let server = site.start().await;
+    let client = Client::modern(&server);
+    ask(&client, get(&peer.url("/"))).await;
+    let until = Instant::now() + Duration::from_secs(6);
+    let floods = ["/hints", "/continues", "/extension-each", "/zeros"].repeat(2).into_iter().map(|path| {
+        let (client, url) = (client.clone(), peer.url(path));
+        tokio::spawn(async move {
+            let mut cut = 0;
+            while Instant::now() < until {
+                let said = client.failure("fetch", get(&url)).await;
+                assert!(said.contains("HttpProtocolError") || said.contains("protocol error"), "{url}: {said}");
+                cut += 1;
+            }
+            cut
+        })
+    });
+    let floods: Vec<_> = floods.collect();
+    let mut took = Vec::new();
+    while Instant::now() < until {
+        let begun = Instant::now();
+        assert_eq!(client.value("greeter_greet", json!({ "name": "Ada" })).await, "v1 greets Ada");
+        took.push(begun.elapsed());
+    }
+    for flood in floods {
+        assert!(flood.await.unwrap() > 1);
+    }
+    let slowest = took.iter().max().unwrap();
+    assert!(took.len() >= CALLS_OF_OTHERS && *slowest < Duration::from_secs(2), "{} calls, {slowest:?}", took.len());
 }
 
 #[tokio::test]
