@@ -78,6 +78,13 @@ impl Parts {
                     sessions.answered_elsewhere(&person, &session, question).await;
                 }
             }
+            ClientHint::Resumed { person, session, event, rest } => {
+                if let Some(person) = person_of(&person) {
+                    sessions.resumed_elsewhere(&person, &session, &event, &rest);
+                }
+            }
+            ClientHint::Rest(rest) => sessions.more_elsewhere(&rest),
+            ClientHint::RestUnread(rest) => sessions.unread_elsewhere(&rest),
             ClientHint::Task { person, task, letter } => {
                 if let Some(person) = person_of(&person) {
                     tasks.said_elsewhere(&person, &task, &letter).await;

@@ -12,6 +12,7 @@ mod elsewhere;
 mod id;
 mod live;
 mod question;
+mod rest;
 mod roster;
 mod shared;
 
@@ -31,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::id::{SessionId, SessionKey};
-use self::live::{Line, Live, SessionEnded, Use};
+use self::live::{Line, Live, Resumed, SessionEnded, Use};
 use self::roster::Roster;
 use self::shared::Shared;
 use super::event_stream::{Opening, Reader};
@@ -97,7 +98,7 @@ impl Sessions {
         let (key, roster, restoring) = (SessionKey::of(state), Roster::new(per_person), Arc::default());
         let live = Mutex::default();
         let stop = draining.clone();
-        let shared = shelf.map(Shared::new);
+        let shared = shelf.map(|shelf| Shared::new(shelf, tracker));
         let sessions =
             Arc::new(Self { live, key, roster, restoring, plain_calls, detachable, listeners, draining, shared });
         let swept = Arc::clone(&sessions);
@@ -421,8 +422,14 @@ impl SessionManager for Sessions {
         last_event_id: String,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
         let live = self.find(id)?;
-        let reader = live.resume(&last_event_id).ok_or(SessionError::UnknownEvent)?;
-        Ok(reader.take_until(self.end_of_stream()))
+        let events = match (live.resume(&last_event_id), &self.shared, Exchange::current()) {
+            (Resumed::Here(reader), ..) => reader.left_stream(),
+            (Resumed::Elsewhere, Some(shared), Some(exchange)) => {
+                shared.rests.ask(exchange.person(), id, last_event_id).right_stream()
+            }
+            (Resumed::Elsewhere | Resumed::Unknown, ..) => return Err(SessionError::UnknownEvent),
+        };
+        Ok(events.take_until(self.end_of_stream()))
     }
 
     async fn restore_session(&self, id: RmcpId) -> Result<RestoreOutcome<Self::Transport>, Self::Error> {

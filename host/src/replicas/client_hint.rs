@@ -33,6 +33,21 @@ pub enum ClientHint {
         /// The question's id, as the client got it.
         question: u64,
     },
+    /// A client comes back for the rest of a response that broke.
+    Resumed {
+        /// Its person.
+        person: String,
+        /// The session.
+        session: String,
+        /// The id of the last event that the client has got.
+        event: String,
+        /// The name under which whoever has the stream is to lay the rest down.
+        rest: String,
+    },
+    /// There is more of a rest of this name in the store.
+    Rest(String),
+    /// Nobody reads the rest of this name any more.
+    RestUnread(String),
     /// Something that a client says of its task lies in the store.
     Task {
         /// Its person.

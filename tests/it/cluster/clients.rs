@@ -17,8 +17,6 @@ async fn the_official_suite_passes_in_both_eras() {
     let cluster = Cluster::of(site, "[plugin.everything]\nenabled = true\nprefix = \"\"\n").await;
     let mut command = script("bash", "conformance.sh");
     command.args([&format!("{}mcp", cluster.balancer.base()), "2025-11-25", "2026-07-28"]);
-    // Only the server that ran a call has the rest of its stream (`docs/replicas.md`, what clients see).
-    command.env("CONFORMANCE_KNOWN", "server-sse-disconnect-resume");
     command.env("CONFORMANCE_RESULTS", tests_dir().join(".results/conformance-cluster"));
     let finished = tokio::task::spawn_blocking(move || finish(&mut command)).await.unwrap();
     assert_eq!(finished.code, 0, "{}\n{}", finished.stdout, finished.stderr);

@@ -82,8 +82,15 @@ impl Asked {
     }
 
     fn post(&self, server: &Server, message: &Value) -> Request {
-        let request = Request::new(server.address, "POST", "/mcp").json(message);
+        self.of_session(Request::new(server.address, "POST", "/mcp").json(message))
+    }
+
+    fn of_session(&self, request: Request) -> Request {
         request.header("mcp-session-id", &self.session).header("mcp-protocol-version", LEGACY[0])
+    }
+
+    async fn resume(&self, server: &Server, seen: &str) -> Events {
+        resume(self.of_session(Request::new(server.address, "GET", "/mcp")), seen).await
     }
 
     /// Begins a call that asks, and returns its stream and the question's id.
@@ -325,26 +332,79 @@ async fn a_state_that_one_server_gave_is_good_at_another() {
     assert_eq!(done["result"]["content"][0]["text"], "state-ok", "{done}");
 }
 
-/// What a client may do that was cut off (2025-11-25, basic/transports, Resumability): the server that has the stream goes
-/// on with it. Another one gives an empty stream, so that the client comes back, and nothing of another request.
+/// Opens the stream again of which a client has seen everything up to this event.
+async fn resume(request: Request, seen: &str) -> Events {
+    let opened = request.header("accept", "text/event-stream").header("last-event-id", seen).open().await;
+    assert_eq!(opened.status, 200);
+    opened.events()
+}
+
+/// The id from which a stream is told from its beginning.
+fn beginning(event: &str) -> String {
+    event.rsplit_once('-').map(|(stream, _)| format!("{stream}-0")).unwrap()
+}
+
+/// What a client may do that was cut off (2025-11-25, basic/transports, Resumability): any server goes on with the stream.
 #[tokio::test]
-async fn a_stream_is_resumed_at_its_own_server_and_empty_at_another() {
+async fn a_stream_is_resumed_at_any_server() {
     let pair = Pair::open().await;
     let [here, there] = pair.legacy().await;
-    let call = json!({ "name": "test_reconnection", "arguments": {} });
-    let (id, request) = here.request("tools/call", call);
-    let mut events = request.open().await.events();
-    assert_eq!(within("the end of the stream", events.next()).await, None);
+    for back in [&here, &there] {
+        let call = json!({ "name": "test_reconnection", "arguments": {} });
+        let (id, request) = here.request("tools/call", call);
+        let mut events = request.open().await.events();
+        assert_eq!(within("the end of the stream", events.next()).await, None);
+        let seen = events.last_id().unwrap();
+        let messages = within("the rest", resume(back.other("GET"), &seen).await.rest()).await;
+        assert_eq!(messages.len(), 1, "{messages:?}");
+        assert_eq!(messages[0]["id"], id);
+        assert!(messages[0]["result"]["content"][0]["text"].is_string(), "{messages:?}");
+        // It has been read, wherever.
+        for again in [&here, &there] {
+            let nothing = within("the end of an empty stream", resume(again.other("GET"), &seen).await.rest()).await;
+            assert!(nothing.is_empty(), "{nothing:?}");
+        }
+    }
+    assert_eq!(letters(&pair.redis), 0);
+}
+
+/// A client that is cut off while it is asked is asked again on the server that it comes back to, and gets the answer of
+/// its call there; another session does not.
+#[tokio::test]
+async fn a_stream_goes_on_at_another_server_with_all_that_follows() {
+    let pair = Pair::open().await;
+    let [mine, others] = [Asked::begin(&pair.one).await, Asked::begin(&pair.one).await];
+    let (events, question) = mine.call(&pair.one, "a").await;
     let seen = events.last_id().unwrap();
-    let resume =
-        |client: &Client| client.other("GET").header("accept", "text/event-stream").header("last-event-id", &seen);
-    let elsewhere = resume(&there).open().await;
-    assert_eq!(elsewhere.status, 200);
-    let nothing = within("the end of an empty stream", elsewhere.events().rest()).await;
+    let before = beginning(&seen);
+    drop(events);
+    let nothing = within("the end of an empty stream", others.resume(&pair.other, &before).await.rest()).await;
     assert!(nothing.is_empty(), "{nothing:?}");
-    let messages = resume(&here).open().await.events().rest().await;
-    assert_eq!(messages.len(), 1, "{messages:?}");
-    assert_eq!(messages[0]["id"], id);
+    let mut back = mine.resume(&pair.other, &before).await;
+    assert_eq!(back.expect("the question again").await["id"], question);
+    // Cut off again.
+    drop(back);
+    let mut back = mine.resume(&pair.other, &seen).await;
+    assert_eq!(mine.answer(&pair.other, &question).await.status, 202);
+    let answer = back.expect("the answer").await;
+    assert!(answer["result"]["content"].is_array(), "{answer}");
+    assert_eq!(within("the end of the stream", back.next()).await, None);
+    until("nothing to be left of it", async || letters(&pair.redis) == 0).await;
+}
+
+/// Where the server that runs the call is gone, its stream ends at the others too.
+#[tokio::test]
+async fn a_stream_ends_with_the_server_that_it_is_of() {
+    let pair = Pair::open().await;
+    let asked = Asked::begin(&pair.one).await;
+    let (events, question) = asked.call(&pair.one, "a").await;
+    let before = beginning(&events.last_id().unwrap());
+    drop(events);
+    let mut back = asked.resume(&pair.other, &before).await;
+    assert_eq!(back.expect("the question again").await["id"], question);
+    let Pair { one, other: _other, redis: _redis } = pair;
+    drop(one.kill());
+    assert_eq!(within("the end of the stream", back.next()).await, None);
 }
 
 /// While the store is away, calls of sessions go on; what all servers would have to know fails with a reason.

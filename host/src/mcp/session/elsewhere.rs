@@ -9,7 +9,7 @@ use rmcp::model::RequestId;
 use rmcp::transport::streamable_http_server::session::SessionId as RmcpId;
 
 use super::Sessions;
-use super::live::{AskedBy, Live};
+use super::live::{AskedBy, Live, Resumed};
 use super::shared::Shared;
 use crate::mcp::exchange::{Exchange, Handshake};
 use crate::mcp::shelf::{Person, ShelfError, person_hex};
@@ -104,6 +104,30 @@ impl Sessions {
         if live.asked_by(&mut answer) == AskedBy::Us {
             // A session that has ended waits for nothing.
             let _ = live.hand_over(answer).await;
+        }
+    }
+
+    /// A client comes back to another server for a stream that is here, perhaps.
+    pub(in crate::mcp) fn resumed_elsewhere(&self, person: &Person, id: &str, event: &str, rest: &str) {
+        let Some(shared) = &self.shared else { return };
+        let is_theirs = self.roster.of_person(person).iter().any(|own| **own == *id);
+        let Some(live) = self.find(id).ok().filter(|_| is_theirs) else { return };
+        if let Resumed::Here(reader) = live.resume(event) {
+            shared.rests.read(*person, rest, reader);
+        }
+    }
+
+    /// There is more of a stream that this server has asked for, perhaps.
+    pub(in crate::mcp) fn more_elsewhere(&self, rest: &str) {
+        if let Some(shared) = &self.shared {
+            shared.rests.told(rest);
+        }
+    }
+
+    /// Nobody reads a stream any more that this server reads for another one, perhaps.
+    pub(in crate::mcp) fn unread_elsewhere(&self, rest: &str) {
+        if let Some(shared) = &self.shared {
+            shared.rests.left(rest);
         }
     }
 

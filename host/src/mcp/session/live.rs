@@ -116,6 +116,15 @@ pub(super) enum AskedBy {
     Nobody,
 }
 
+/// Where a stream is that a client comes back for.
+pub(super) enum Resumed {
+    Here(Reader),
+    /// Of a request of the same session on another server, or of before.
+    Elsewhere,
+    /// Of a request that is not known, or not any more.
+    Unknown,
+}
+
 /// The session is over.
 #[derive(Debug, thiserror::Error)]
 #[error("the session has ended")]
@@ -298,16 +307,21 @@ impl Live {
         &self.standalone
     }
 
-    /// A further response for the stream of an event, from that event on; `None` for a request that is not known, or
-    /// not any more. Events from before a restart are lost, but the stream that belongs to no request goes on.
-    pub(super) fn resume(&self, event_id: &str) -> Option<Reader> {
+    /// A further response for the stream of an event, from that event on. Events from before a restart are lost, but the
+    /// stream that belongs to no request goes on.
+    pub(super) fn resume(&self, event_id: &str) -> Resumed {
         match position(event_id) {
-            Some((instance, STANDALONE, index)) if instance == self.instance => Some(self.standalone.resume(index)),
-            Some((instance, number, index)) if instance == self.instance => {
-                self.requests().streams.get(&number).map(|request| request.stream.resume(index))
+            Some((instance, STANDALONE, index)) if instance == self.instance => {
+                Resumed::Here(self.standalone.resume(index))
             }
-            None | Some((_, STANDALONE, _)) => Some(self.standalone.read(Opening::Plain)),
-            Some(_) => None,
+            Some((instance, number, index)) if instance == self.instance => {
+                match self.requests().streams.get(&number) {
+                    Some(request) => Resumed::Here(request.stream.resume(index)),
+                    None => Resumed::Unknown,
+                }
+            }
+            None | Some((_, STANDALONE, _)) => Resumed::Here(self.standalone.read(Opening::Plain)),
+            Some(_) => Resumed::Elsewhere,
         }
     }
 

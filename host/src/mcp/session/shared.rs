@@ -6,9 +6,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use rmcp::model::ClientJsonRpcMessage;
+use tokio_util::task::TaskTracker;
 
 use super::id::{SessionId, latest_until_s};
 use super::live::{AskedBy, Live};
+use super::rest::Rests;
 use crate::clock;
 use crate::mcp::shelf::{Ended, Kind, Person, Place, Shelf, ShelfError, name_of, person_hex};
 use crate::mcp::wishes;
@@ -23,6 +25,7 @@ const CHECKED_MAX: usize = 16_384;
 /// What the sessions of several servers need.
 pub(super) struct Shared {
     pub(super) shelf: Shelf,
+    pub(super) rests: Rests,
     checked: Mutex<Checked>,
 }
 
@@ -62,8 +65,9 @@ impl Checked {
 }
 
 impl Shared {
-    pub(super) fn new(shelf: Shelf) -> Self {
-        Self { shelf, checked: Mutex::default() }
+    pub(super) fn new(shelf: Shelf, tracker: &TaskTracker) -> Self {
+        let rests = Rests::new(shelf.clone(), tracker.clone());
+        Self { shelf, rests, checked: Mutex::default() }
     }
 
     /// A session has changed, or any.

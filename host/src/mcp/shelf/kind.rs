@@ -9,7 +9,7 @@ const SESSIONS: usize = 256;
 /// Bytes of what is kept of these.
 const SESSION_BYTES: usize = 4 << 20;
 
-/// Answers and other words of clients that wait for the server they are for.
+/// Answers and other words of clients that wait for the server they are for, and pieces of streams on the way back.
 const LETTERS: usize = 64;
 
 /// The most tasks of one person that are kept, done or not, through all clients and on all servers.
@@ -26,7 +26,7 @@ const TASK_BYTES_LEAST: usize = 32 << 20;
 pub(in crate::mcp) enum Kind {
     /// A session of the older era: its client's wishes, or that it has ended.
     Session,
-    /// What a client has said to a server that is not the one it is for.
+    /// What a client has said to a server that is not the one it is for, or is to get from one.
     Letter,
     /// A task.
     Task,
