@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::store::{Key, Primary};
-use crate::vault::{Vault, is_equal};
+use crate::vault::Vault;
 
 /// The purpose of the key of tokens. Changing it voids them all.
 pub(super) const TOKENS: &str = "tinymcp 2026 tokens";
@@ -102,6 +102,12 @@ impl fmt::Debug for TokenHash {
     }
 }
 
+impl TokenHash {
+    fn of(text: &str) -> Self {
+        Self(Sha256::digest(text.as_bytes()).into())
+    }
+}
+
 /// Where a refresh token or a code comes from, in a store that may lose what it has acknowledged (`docs/replicas.md`). It is
 /// under the token's MAC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,13 +187,13 @@ impl Token {
     }
 
     pub(super) fn hash(&self) -> TokenHash {
-        TokenHash(Sha256::digest(self.text.as_bytes()).into())
+        TokenHash::of(&self.text)
     }
 }
 
-/// The last bearer token of a connection. Most connections send the same one again, whose MAC and hash are then known.
+/// The last bearer token of a connection, by its hash. Most connections send the same one again, whose MAC is then known.
 #[derive(Default)]
-pub struct LastToken(Mutex<Option<(Token, Opened)>>);
+pub struct LastToken(Mutex<Option<Opened>>);
 
 /// A bearer token that this server made.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -200,17 +206,16 @@ pub(super) struct Opened {
 impl LastToken {
     /// Opens a bearer token and hashes it.
     pub(super) fn open(&self, vault: &Vault, raw: &str) -> Option<Opened> {
+        // A proxy's connection has tokens of many people. The time of a comparison of hashes tells none to another.
+        let hash = TokenHash::of(raw);
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // A proxy's connection has tokens of many people: the time of the comparison must not tell one to another.
-        if let Some((token, opened)) = &*last
-            && is_equal(token.text.as_bytes(), raw.as_bytes())
-        {
-            return Some(*opened);
+        if let Some(opened) = last.filter(|opened| opened.hash == hash) {
+            return Some(opened);
         }
         let open = |kind| Some((kind, Token::open(vault, kind, raw)?));
         let (kind, token) = BEARERS.into_iter().find_map(open)?;
-        let opened = Opened { kind, family: token.family, hash: token.hash() };
-        *last = Some((token, opened));
+        let opened = Opened { kind, family: token.family, hash };
+        *last = Some(opened);
         Some(opened)
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, HeaderValue, TRANSFER_ENCODING};
+use http::header::{CONTENT_ENCODING, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::response::Parts;
 use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep};
@@ -54,6 +54,11 @@ fn clean(headers: &mut HeaderMap, credentials: &Ready) {
 fn scrub(headers: &mut HeaderMap, net: &Net) {
     if net.is_empty() {
         return;
+    }
+    let named: Vec<HeaderName> =
+        headers.keys().filter(|name| net.scrub(name.as_ref()) != name.as_str().as_bytes()).cloned().collect();
+    for name in named {
+        headers.remove(name);
     }
     for value in headers.values_mut() {
         // What is left of a value could stand in a header before.
