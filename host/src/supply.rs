@@ -1,15 +1,16 @@
 //! Plugins that come from registries: from the configuration and the lock to files that may run.
 //!
 //! Only the lock decides. The way of one plugin: its entry in the lock (none: it is not served); the file in the cache, hashed
-//! again ([`at_hand`]); otherwise it is pulled; its signature is verified, if `trust` asks for one; it is compiled ahead, while the
-//! version before goes on. Then it is *prepared*, and [`Supply::switch`] puts it *in force*: it hands the file to the registry of
-//! plugins, which has nothing left to do that takes time. On a server alone each plugin is switched as soon as it is prepared;
-//! servers of one store switch everything at once, and together ([`together`]).
+//! again ([`at_hand`]); otherwise it is pulled; its signature is verified, if `trust` asks for one ([`signatures`]); it is compiled
+//! ahead, while the version before goes on. Then it is *prepared*, and [`Supply::switch`] puts it *in force*: it hands the file to
+//! the registry of plugins, which has nothing left to do that takes time. On a server alone each plugin is switched as soon as it
+//! is prepared; servers of one store switch everything at once, and together ([`together`]).
 //!
 //! A start needs no registry where the cache has everything. What cannot be pulled is tried again, and says why meanwhile.
 
 mod moved;
 mod settings;
+mod signatures;
 mod together;
 mod unlocked;
 
@@ -19,7 +20,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream;
 use tokio::sync::watch;
@@ -27,15 +27,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::settings::{client, wanted};
+pub(crate) use self::signatures::verify;
+use self::signatures::{NO_SIGNER, signed};
 use self::unlocked::{Unlocked, locked};
 use crate::config::trust::Cosign;
 use crate::config::{Config, Egress};
 use crate::oci::cache::{Cache, Kept, NotKept};
 use crate::oci::client::Client;
-use crate::oci::cosign::CosignSignature;
-use crate::oci::digest::Digest;
 use crate::oci::lock::{Lock, Locked};
-use crate::oci::manifest;
 use crate::plugins::Plugins;
 use crate::plugins::sources::{Source, SourceState, Sources};
 use crate::replicas::Replicas;
@@ -131,23 +130,6 @@ pub(crate) fn at_hand(config: &Config) -> Sources {
         (plugin, Source { from, state, note: None })
     };
     wanted.into_iter().map(of).collect()
-}
-
-/// Said where `trust` names nobody.
-const NO_SIGNER: &str = "no signer of cosign is configured";
-
-/// The signer of the artifact, or why it has none; nothing where none is asked for.
-fn signed(config: &Config, plugin: &str, locked: &Locked, kept: &Kept) -> Option<Result<Cosign, String>> {
-    let signer = config.plugin(plugin).trust.as_ref()?.cosign.clone()?;
-    Some(signer.verify(&kept.signatures, &locked.manifest, kept.index.as_ref()).map(|()| signer))
-}
-
-/// Verifies on a thread of its own.
-async fn signed_apart(config: &Config, plugin: &str, locked: &Locked, kept: &Kept) -> Option<Result<Cosign, String>> {
-    let signer = config.plugin(plugin).trust.as_ref()?.cosign.clone()?;
-    let (signatures, manifest, index) = (kept.signatures.clone(), locked.manifest.clone(), kept.index.clone());
-    let verify = move || signer.verify(&signatures, &manifest, index.as_ref()).map(|()| signer);
-    Some(tokio::task::spawn_blocking(verify).await.unwrap_or_else(|error| Err(error.to_string())))
 }
 
 impl Supply {
@@ -473,58 +455,6 @@ async fn look_up(cache: &Cache, plugin: &str, locked: &Locked) -> Result<Kept, N
     let (cache, plugin, locked) = (cache.clone(), plugin.to_owned(), locked.clone());
     let looked = tokio::task::spawn_blocking(move || cache.get(&plugin, &locked)).await;
     looked.unwrap_or(Err(NotKept::Damaged("it cannot be looked at")))
-}
-
-/// Verifies the signature that `trust` asks for, of the manifest or of the index that lists it, and fetches it if it is not there.
-pub(crate) async fn verify(
-    client: &Client,
-    cache: &Cache,
-    config: &Config,
-    (plugin, locked): (&str, &Locked),
-    kept: &mut Kept,
-) -> Option<Result<Cosign, String>> {
-    let first = signed_apart(config, plugin, locked, kept).await?;
-    if first.is_ok() {
-        return Some(first);
-    }
-    match client.signatures(&locked.repository, &locked.manifest).await {
-        Ok(found) => kept.signatures = found,
-        Err(error) => return Some(Err(format!("the signatures cannot be had: {error}"))),
-    }
-    kept.index = None;
-    let mut signed = signed_apart(config, plugin, locked, kept).await?;
-    let mut index = None;
-    if let (Err(why), Some(of)) = (&signed, &locked.index) {
-        match of_index(client, locked, of).await {
-            // Then it is about the manifest alone.
-            Ok((_, found)) if found.is_empty() => {}
-            Ok((bytes, found)) => {
-                kept.signatures.extend(found);
-                kept.index = Some(of.clone());
-                index = Some(bytes);
-                signed = signed_apart(config, plugin, locked, kept).await?;
-            }
-            Err(problem) => signed = Err(format!("{why}; and as to its index {of}: {problem}")),
-        }
-    }
-    let put = index.map_or(Ok(()), |index| cache.put_index(plugin, &locked.manifest, &index));
-    if let Err(error) = put.and_then(|()| cache.put_signatures(plugin, &locked.manifest, &kept.signatures)) {
-        tracing::warn!(plugin, %error, "signatures of plugin `{plugin}` not kept");
-    }
-    Some(signed)
-}
-
-/// The index that the lock names, and its signatures.
-///
-/// # Errors
-/// It cannot be had, or does not list the manifest.
-async fn of_index(client: &Client, locked: &Locked, index: &Digest) -> Result<(Bytes, Vec<CosignSignature>), String> {
-    let bytes = client.index(&locked.repository, index).await.map_err(|error| error.to_string())?;
-    if !manifest::lists(&bytes, &locked.manifest) {
-        return Err(format!("it does not list {}: `tinymcp update` writes the lock anew", locked.manifest));
-    }
-    let signatures = client.signatures(&locked.repository, index).await;
-    signatures.map(|signatures| (bytes, signatures)).map_err(|error| format!("its signatures cannot be had: {error}"))
 }
 
 fn stamp(path: &Path) -> Stamp {

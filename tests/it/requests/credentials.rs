@@ -23,7 +23,8 @@ async fn a_credential_reaches_the_service_alone() {
         path if path.starts_with("/gzip") => Script::with(200, "content-encoding: gzip\r\n", "x"),
         _ => {
             let line = request.lines().find(|line| line.starts_with("authorization: ")).unwrap_or_default().to_owned();
-            let lines = format!("x-echo: {line}\r\n{KEY}: x\r\nset-cookie: a=b\r\nwww-authenticate: Basic\r\nalt-svc: h3\r\n");
+            let lines =
+                format!("x-echo: {line}\r\n{KEY}: x\r\nset-cookie: a=b\r\nwww-authenticate: Basic\r\nalt-svc: h3\r\n");
             Script::with(
                 401,
                 &lines,
