@@ -161,7 +161,7 @@ async fn list(kv: &Kv, plugin: &str, owners: &[OwnerState], prefix: String, json
             listed.push(json!({ "owner": called(owner), "bytes": bytes, "keys": keys }));
         } else {
             output::line(&format!("{}  {}", output::bold(&called(owner)), output::dim(&format!("{bytes} bytes"))));
-            keys.iter().for_each(|key| output::line(&format!("  {}", literal(&key))));
+            keys.iter().for_each(|key| output::line(&format!("  {}", literal(key))));
         }
     }
     if json {
@@ -230,7 +230,7 @@ fn nothing(plugin: &str) -> Failure {
 }
 
 fn no_key(key: &str) -> Failure {
-    Failure::failed(format!("no such key: `{}`", literal(&key)))
+    Failure::failed(format!("no such key: `{}`", literal(key)))
 }
 
 /// The name of an owner: for a person, the one in the log and the provider's.

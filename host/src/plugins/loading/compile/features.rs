@@ -173,7 +173,7 @@ impl Walk<'_> {
                     if let ComponentEntityType::Func(id) = item.ty
                         && self.uses(id)
                     {
-                        found.push(format!("{kind} `{}#{}`", literal(name), literal(&function)));
+                        found.push(format!("{kind} `{}#{}`", literal(name), literal(function)));
                     }
                 }
             }
