@@ -84,6 +84,7 @@ impl Parts {
                 }
             }
             ClientHint::Rest(rest) => sessions.more_elsewhere(&rest),
+            ClientHint::RestTaken(rest) => sessions.taken_elsewhere(&rest),
             ClientHint::RestUnread(rest) => sessions.unread_elsewhere(&rest),
             ClientHint::Task { person, task, letter } => {
                 if let Some(person) = person_of(&person) {

@@ -4,21 +4,20 @@
 //! makes JSON of every answer that is one message.
 
 mod body;
+mod kept;
+mod sessions;
+mod targets;
 mod unreadable;
 
 use std::collections::BTreeSet;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use axum::body::Body;
 use axum::response::Response;
-use bytes::Bytes;
 use http::header::{ACCEPT, ALLOW, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
-use http_body::{Body as _, Frame, SizeHint};
+use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::Full;
-use rmcp::model::{InitializeRequestParams, RequestId};
+use rmcp::model::RequestId;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use serde_json::Value;
@@ -26,6 +25,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::kept::kept;
 use self::unreadable::{InvalidValue, Unreadable};
 use super::answer::{self, Code};
 use super::discovery::Discovery;
@@ -37,10 +37,9 @@ use super::holdings::Holdings;
 use super::in_flight::InFlight;
 use super::introduction::Introductions;
 use super::listen::Listening;
-use super::listener_places::ListenerPlace;
 use super::listeners::Listeners;
 use super::lists::Lists;
-use super::message::{Era, MAX_HANDSHAKE_BYTES, Message, Target, handshake};
+use super::message::{Era, MAX_HANDSHAKE_BYTES, Message, handshake};
 use super::plain_call::PlainCalls;
 use super::session::{OpenedSession, Sessions};
 use super::shelf::Shelf;
@@ -48,20 +47,14 @@ use super::tasks::Tasks;
 use super::timed::Timed;
 use crate::budget::Budgets;
 use crate::config::About;
-use crate::json_weight;
 use crate::plugins::Plugins;
-use crate::plugins::catalog::Catalog;
-use crate::plugins::types::codec;
-use crate::principal::{Access, Principal};
+use crate::principal::Principal;
 use crate::request_memory::RequestMemory;
 use crate::state::StateDir;
 use crate::store::Store;
 
 /// Seconds after which a client may ask again while the plugins are not loaded yet.
 const RETRY_AFTER_S: u64 = 2;
-
-/// Trees of values that rmcp makes of a body, of which two are there at once.
-const RMCP_TREES: usize = 2;
 
 /// The `Accept` that rmcp requires, put in the place of the client's.
 const ACCEPT_BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
@@ -341,7 +334,7 @@ impl Endpoint {
         };
         let is_sessionless = matches!(message.era, Era::Sessionless);
         let is_in_vain = self.is_in_vain(principal, &message);
-        let body = if is_in_vain { without_arguments(&message, &body) } else { body };
+        let body = if is_in_vain { message.without_arguments(&body) } else { body };
         if let Err(refusal) = memory.wait_for(self.weight(principal, &message, &body)).await {
             return Ok(answer::overdrawn(refusal, message.id.map(RequestId::into_json_value).as_ref()));
         }
@@ -373,20 +366,6 @@ impl Endpoint {
         Ok(Box::pin(exchange.finish(response)).await.map(|body| kept(body, &memory)))
     }
 
-    /// Everything that this caller can see or use.
-    pub(super) fn catalog(&self, principal: &Principal) -> Arc<Catalog> {
-        self.plugins.catalog_of(principal.view())
-    }
-
-    /// The memory that a message takes: rmcp reads it once more by itself, and makes values of all of it. What the
-    /// engine makes of them comes later, when it is late to refuse a call that will never fit.
-    pub(super) fn weight(&self, principal: &Principal, message: &Message<'_>, body: &[u8]) -> usize {
-        let tree = json_weight::tree(body);
-        let of_engine =
-            if self.makes_engine_values(principal, message) { tree.values * codec::LEAST_VALUE_BYTES } else { 0 };
-        RMCP_TREES * tree.bytes + of_engine + body.len()
-    }
-
     /// The answer to a body that is no message.
     pub(super) fn refuse(&self, principal: &Principal, is_modern: bool, body: &[u8]) -> Response {
         match InvalidValue::of(body) {
@@ -404,164 +383,6 @@ impl Endpoint {
         let text = "the plugins are not known yet: ask again in a moment";
         Err(Box::new(unavailable(text, id.as_ref())))
     }
-
-    /// True for a call with large arguments of which the engine's values are made.
-    fn makes_engine_values(&self, principal: &Principal, message: &Message<'_>) -> bool {
-        let Some(Target::Tool(name)) = message.target().filter(|_| message.has_large_arguments()) else { return false };
-        self.catalog(principal).tool(name).is_some_and(|tool| tool.listed().is_none())
-    }
-
-    /// True for a request for something that is not there for its caller.
-    fn is_not_there(&self, principal: &Principal, message: &Message<'_>) -> bool {
-        let catalog = self.catalog(principal);
-        let served = match message.target() {
-            Some(Target::Tool(name)) if self.discovery.has(name) => return false,
-            Some(Target::Tool(name)) => catalog.tool(name).map(|tool| &tool.served),
-            Some(Target::Prompt(name)) => catalog.prompt(name).map(|prompt| &prompt.served),
-            Some(Target::Resource(uri)) => catalog.owner_of(uri),
-            // Its parameters are not read here.
-            None => return false,
-        };
-        // One that another token may have is refused as such.
-        served.is_none_or(|served| principal.access(served.scopes()) == Access::Never)
-    }
-
-    /// True for a call of something that is not there for its caller, whose arguments nobody has to read.
-    fn is_in_vain(&self, principal: &Principal, message: &Message<'_>) -> bool {
-        let catalog = self.catalog(principal);
-        let served = match message.target() {
-            _ if !message.has_large_arguments() => return false,
-            Some(Target::Tool(name)) if self.discovery.has(name) => return false,
-            Some(Target::Tool(name)) => catalog.tool(name).map(|tool| &tool.served),
-            Some(Target::Prompt(name)) => catalog.prompt(name).map(|prompt| &prompt.served),
-            Some(Target::Resource(_)) | None => return false,
-        };
-        !served.is_some_and(|served| principal.holds(served.scopes()))
-    }
-
-    /// Refuses in HTTP a request that the person could make with another token, so that the client can ask for one.
-    fn require_scopes(&self, principal: &Principal, message: &Message<'_>) -> Result<(), Rejection> {
-        let catalog = self.catalog(principal);
-        let served = message.target().and_then(|target| match target {
-            Target::Tool(name) => {
-                let inner = if self.discovery.calls(name) { message.inner_name() } else { None };
-                catalog.tool(inner.as_deref().unwrap_or(name)).map(|tool| &tool.served)
-            }
-            Target::Prompt(name) => catalog.prompt(name).map(|prompt| &prompt.served),
-            Target::Resource(uri) => catalog.owner_of(uri),
-        });
-        let needed = served.map(|served| served.scopes()).filter(|scopes| principal.access(scopes) == Access::Possible);
-        match needed {
-            None => Ok(()),
-            Some(scopes) => {
-                let needed = scopes.iter().map(|scope| scope.as_str()).chain(principal.scopes());
-                Err(Rejection::Scopes(ScopesNeeded(needed.map(str::to_owned).collect())))
-            }
-        }
-    }
-
-    async fn get(&self, principal: &Arc<Principal>, request: Request<Body>) -> Result<Response, Rejection> {
-        let (mut parts, _) = request.into_parts();
-        parts.extensions.insert(Arc::clone(principal));
-        let handshake = self.handshake(principal, &parts.headers).await?;
-        if headers::accept_events(&parts.headers) {
-            parts.headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
-        }
-        let place = self.enter(principal)?;
-        let exchange = Exchange::without_message(principal, handshake);
-        exchange.keep_place(place);
-        let request = Request::from_parts(parts, Full::<Bytes>::default());
-        let response = exchange.run(self.stateful.handle(request)).await;
-        Ok(exchange.finish(response).await)
-    }
-
-    fn enter(&self, principal: &Principal) -> Result<ListenerPlace, Box<Response>> {
-        self.listeners
-            .enter(principal)
-            .map_err(|no_place| Box::new(answer::error_response(StatusCode::TOO_MANY_REQUESTS, &no_place.to_string())))
-    }
-
-    async fn delete(&self, principal: &Arc<Principal>, request: Request<Body>) -> Result<Response, Rejection> {
-        let (mut parts, _) = request.into_parts();
-        parts.extensions.insert(Arc::clone(principal));
-        let session = headers::session_id(&parts.headers).map(str::to_owned);
-        let exchange = Exchange::without_message(principal, self.handshake(principal, &parts.headers).await?);
-        let request = Request::from_parts(parts, Full::<Bytes>::default());
-        let response = exchange.run(self.stateful.handle(request)).await;
-        let mut answer = exchange.finish(response).await;
-        if let Some(session) = session.filter(|_| answer.status().is_success()) {
-            if let Err(error) = self.sessions.end(&principal.person(), &session).await {
-                let text = format!("the session has ended on this server alone: {error}");
-                return Ok(unavailable(&text, None));
-            }
-            // rmcp answers 202, which Python's client takes for a failure.
-            *answer.status_mut() = StatusCode::NO_CONTENT;
-        }
-        Ok(answer)
-    }
-
-    /// The handshake of the session that a request without a message names.
-    async fn handshake(&self, principal: &Principal, headers: &HeaderMap) -> Result<Handshake, Box<Response>> {
-        match headers::session_id(headers) {
-            Some(id) => Ok(Handshake::Before(self.open_session(principal, id).await?)),
-            None => Ok(Handshake::None),
-        }
-    }
-
-    /// Opens a session. One of another person is as unknown as one that never was.
-    async fn open_session(&self, principal: &Principal, id: &str) -> Result<InitializeRequestParams, Box<Response>> {
-        let message = "session not found: begin a new one with `initialize`";
-        let opened = self.sessions.open(&principal.session(), &principal.person(), id).await;
-        opened.ok_or_else(|| Box::new(answer::rpc_error(StatusCode::NOT_FOUND, Code::InvalidRequest, message, None)))
-    }
-}
-
-/// The body of a message with no arguments in it.
-fn without_arguments(message: &Message<'_>, body: &Bytes) -> Bytes {
-    match message.arguments_in(body) {
-        Some(place) => [&body[..place.start], b"{}", &body[place.end..]].concat().into(),
-        None => body.clone(),
-    }
-}
-
-/// A body whose bytes keep the memory of their request.
-struct KeptBody {
-    body: Body,
-    memory: RequestMemory,
-}
-
-impl http_body::Body for KeptBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        polled.map_ok(|frame| frame.map_data(|bytes| self.memory.keep_with(bytes)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// An answer that holds the memory of its request until it is sent.
-fn kept(body: Body, memory: &RequestMemory) -> Body {
-    if !memory.is_held() {
-        return body;
-    }
-    // Of an answer whose size is known nothing else is left; in a stream anything may come.
-    if let Some(bytes) = body.size_hint().exact() {
-        memory.lower(usize::try_from(bytes).unwrap_or(usize::MAX));
-        if !memory.is_held() {
-            return body;
-        }
-    }
-    let memory = memory.clone();
-    Body::new(KeptBody { body, memory })
 }
 
 /// The answer to a handshake that is too large for one.

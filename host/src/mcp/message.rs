@@ -12,6 +12,7 @@ mod member;
 use std::borrow::Cow;
 use std::ops::Range;
 
+use bytes::Bytes;
 use http::HeaderMap;
 use rmcp::model::{InitializeRequestParams, RequestId};
 use serde::de::{IgnoredAny, MapAccess};
@@ -130,6 +131,14 @@ impl<'a> Message<'a> {
         let text = self.params.arguments.get()?.get();
         let start = (text.as_ptr() as usize).checked_sub(body.as_ptr() as usize)?;
         Some(start..start + text.len()).filter(|range| range.end <= body.len())
+    }
+
+    /// The body that it was read from, with no arguments in it.
+    pub(super) fn without_arguments(&self, body: &Bytes) -> Bytes {
+        match self.arguments_in(body) {
+            Some(place) => [&body[..place.start], b"{}", &body[place.end..]].concat().into(),
+            None => body.clone(),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod elsewhere;
 mod id;
 mod live;
 mod question;
+mod requests;
 mod rest;
 mod roster;
 mod shared;

@@ -319,4 +319,6 @@ pub(super) fn in_time(life: Duration) -> SystemTime {
 }
 
 #[cfg(test)]
+pub(super) mod testing;
+#[cfg(test)]
 mod tests;

@@ -46,6 +46,8 @@ pub enum ClientHint {
     },
     /// There is more of a rest of this name in the store.
     Rest(String),
+    /// What there was of the rest of this name was taken.
+    RestTaken(String),
     /// Nobody reads the rest of this name any more.
     RestUnread(String),
     /// Something that a client says of its task lies in the store.

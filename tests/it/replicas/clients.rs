@@ -407,6 +407,25 @@ async fn a_stream_ends_with_the_server_that_it_is_of() {
     assert_eq!(within("the end of the stream", back.next()).await, None);
 }
 
+/// A store that is away for a moment costs a stream that goes on elsewhere no more than that moment.
+#[tokio::test]
+async fn a_stream_that_goes_on_elsewhere_survives_the_stores_absence() {
+    let mut pair = Pair::open().await;
+    let asked = Asked::begin(&pair.one).await;
+    let (events, question) = asked.call(&pair.one, "a").await;
+    let before = beginning(&events.last_id().unwrap());
+    drop(events);
+    let mut back = asked.resume(&pair.other, &before).await;
+    assert_eq!(back.expect("the question again").await["id"], question);
+    pair.redis.kill();
+    pair.one.log.wait_for("the shared store is away").await;
+    assert_eq!(asked.answer(&pair.one, &question).await.status, 202);
+    pair.redis.revive();
+    let answer = back.expect("the answer").await;
+    assert!(answer["result"]["content"].is_array(), "{answer}");
+    assert_eq!(within("the end of the stream", back.next()).await, None);
+}
+
 /// While the store is away, calls of sessions go on; what all servers would have to know fails with a reason.
 #[tokio::test]
 async fn without_the_store_calls_go_on_and_wishes_fail() {

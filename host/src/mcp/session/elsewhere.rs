@@ -110,8 +110,10 @@ impl Sessions {
     /// A client comes back to another server for a stream that is here, perhaps.
     pub(in crate::mcp) fn resumed_elsewhere(&self, person: &Person, id: &str, event: &str, rest: &str) {
         let Some(shared) = &self.shared else { return };
-        let is_theirs = self.roster.of_person(person).iter().any(|own| **own == *id);
-        let Some(live) = self.find(id).ok().filter(|_| is_theirs) else { return };
+        if !self.roster.has(person, id) {
+            return;
+        }
+        let Ok(live) = self.find(id) else { return };
         if let Resumed::Here(reader) = live.resume(event) {
             shared.rests.read(*person, rest, reader);
         }
@@ -121,6 +123,13 @@ impl Sessions {
     pub(in crate::mcp) fn more_elsewhere(&self, rest: &str) {
         if let Some(shared) = &self.shared {
             shared.rests.told(rest);
+        }
+    }
+
+    /// What this server has read of a stream for another one, perhaps, was taken there.
+    pub(in crate::mcp) fn taken_elsewhere(&self, rest: &str) {
+        if let Some(shared) = &self.shared {
+            shared.rests.taken(rest);
         }
     }
 

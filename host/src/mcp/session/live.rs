@@ -7,10 +7,9 @@
 //! at once, and some use no other than 1. The same goes for progress tokens. So each message of the service finds the
 //! stream of its own request.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rmcp::RoleServer;
 use rmcp::model::{
@@ -24,6 +23,7 @@ use tokio::sync::{OnceCell, SetOnce, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::question;
+use super::requests::Requests;
 use crate::mcp::event_stream::{EventStream, Opening, Reader};
 use crate::mcp::preferences::Preferences;
 
@@ -32,12 +32,6 @@ const SERVICE_IDLE: Duration = Duration::from_secs(5);
 
 /// The most messages of the client that wait for the service.
 const INBOX: usize = 32;
-
-/// Time for which the rest of an answer is kept for a client that was cut off from it.
-const REST_TTL: Duration = Duration::from_secs(60);
-
-/// The most answers of one session that are kept for that.
-const MAX_RESTS: usize = 4;
 
 /// The number of the stream that belongs to no request.
 const STANDALONE: u64 = 0;
@@ -85,24 +79,6 @@ impl Drop for Use {
             service.uses = service.uses.saturating_sub(1);
         }
     }
-}
-
-/// Requests whose streams have not been read to their ends, by number.
-#[derive(Default)]
-struct Requests {
-    last: u64,
-    streams: BTreeMap<u64, Request>,
-}
-
-struct Request {
-    /// The client's own id and token.
-    id: RequestId,
-    token: Option<ProgressToken>,
-    stream: EventStream,
-    /// The time when it was answered, or cancelled.
-    ended: Option<Instant>,
-    /// The questions that it asks, by their ids for the client; where several servers ask.
-    questions: Vec<u64>,
 }
 
 /// Whose question an answer is for.
@@ -264,17 +240,14 @@ impl Live {
     pub(super) fn begin(&self, request: &mut JsonRpcRequest<ClientRequest>) -> (u64, EventStream) {
         let mut requests = self.requests();
         requests.forget_old();
-        requests.last += 1;
-        let number = requests.last;
+        let number = requests.next_number();
         let stream = EventStream::new(stream_name(self.instance, number));
         let token = request.request.get_meta().get_progress_token();
         if token.is_some() {
             request.request.get_meta_mut().set_progress_token(ProgressToken(id_of(number)));
         }
         let id = std::mem::replace(&mut request.id, id_of(number));
-        requests
-            .streams
-            .insert(number, Request { id, token, stream: stream.clone(), ended: None, questions: Vec::new() });
+        requests.add(number, id, token, stream.clone());
         if self.closed.is_cancelled() {
             stream.end();
         }
@@ -283,9 +256,7 @@ impl Live {
 
     /// Requests in progress with this id, by number.
     pub(super) fn in_flight(&self, id: &RequestId) -> Vec<u64> {
-        let requests = self.requests();
-        let fitting = requests.streams.iter().filter(|(_, request)| request.ended.is_none() && request.id == *id);
-        fitting.map(|(number, _)| *number).collect()
+        self.requests().of_id(id)
     }
 
     /// Ends a request without an answer.
@@ -315,10 +286,8 @@ impl Live {
                 Resumed::Here(self.standalone.resume(index))
             }
             Some((instance, number, index)) if instance == self.instance => {
-                match self.requests().streams.get(&number) {
-                    Some(request) => Resumed::Here(request.stream.resume(index)),
-                    None => Resumed::Unknown,
-                }
+                let stream = self.requests().stream(number);
+                stream.map_or(Resumed::Unknown, |stream| Resumed::Here(stream.resume(index)))
             }
             None | Some((_, STANDALONE, _)) => Resumed::Here(self.standalone.read(Opening::Plain)),
             Some(_) => Resumed::Elsewhere,
@@ -327,9 +296,7 @@ impl Live {
 
     /// The questions under way, by their ids for the client.
     pub(super) fn questions(&self) -> Vec<u64> {
-        let requests = self.requests();
-        let in_flight = requests.streams.values().filter(|request| request.ended.is_none());
-        in_flight.flat_map(|request| request.questions.iter().copied()).collect()
+        self.requests().questions()
     }
 
     /// Whose question a client answers, where several servers ask: the answer of one that was asked here gets the
@@ -436,61 +403,6 @@ impl Live {
             *id = own;
             stream.finish(answer);
             self.requests().forget_old();
-        }
-    }
-}
-
-impl Requests {
-    fn in_flight(&self, number: u64) -> Option<&Request> {
-        self.streams.get(&number).filter(|request| request.ended.is_none())
-    }
-
-    /// Notes the end of a request in progress; returns the client's id for it, and its stream.
-    fn end(&mut self, number: u64) -> Option<(RequestId, EventStream)> {
-        let request = self.streams.get_mut(&number).filter(|request| request.ended.is_none())?;
-        request.ended = Some(Instant::now());
-        Some((request.id.clone(), request.stream.clone()))
-    }
-
-    /// Notes a question of a request.
-    fn asks(&mut self, number: Option<u64>, question: u64) {
-        if let Some(request) = number.and_then(|number| self.streams.get_mut(&number)) {
-            request.questions.push(question);
-        }
-    }
-
-    fn answered(&mut self, question: u64) {
-        for request in self.streams.values_mut() {
-            request.questions.retain(|own| *own != question);
-        }
-    }
-
-    fn any_in_flight(&self) -> bool {
-        self.streams.values().any(|request| request.ended.is_none())
-    }
-
-    /// True if there is any, after those that nobody will come back for are forgotten.
-    fn has_any(&mut self) -> bool {
-        self.forget_old();
-        !self.streams.is_empty()
-    }
-
-    fn end_all(&mut self) {
-        for request in self.streams.values_mut() {
-            request.ended.get_or_insert_with(Instant::now);
-            request.stream.end();
-        }
-    }
-
-    fn forget_old(&mut self) {
-        self.streams.retain(|_, request| {
-            request.ended.is_none_or(|ended| ended.elapsed() < REST_TTL && !request.stream.is_exhausted())
-        });
-        let is_kept = |request: &Request| request.ended.is_some() && request.stream.is_alone();
-        let kept = self.streams.iter().filter(|(_, request)| is_kept(request)).map(|(number, _)| *number);
-        let kept: Vec<u64> = kept.collect();
-        for number in kept.iter().rev().skip(MAX_RESTS) {
-            self.streams.remove(number);
         }
     }
 }

@@ -2,14 +2,17 @@
 //!
 //! The server that the client comes back to gives the rest a name, and tells it to the others with the last event that the
 //! client has got. The one that has the stream reads on for it, and lays down one piece after the other on the person's
-//! shelf. The first piece says whose they are: without it nobody has the stream, and the response ends empty, at which a
-//! client tries again. What servers tell each other is a reason to look, so that a lost word costs a moment only.
+//! shelf, each once the one before it was taken: a client that reads slowly slows down the call, as it would there. The
+//! first piece has no event, and says whose they are: without it nobody has the stream, and the response ends empty, at
+//! which a client tries again. What servers tell each other is a reason to look, so that a lost word costs a moment only;
+//! a store that is away for a moment costs that moment.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use futures::{Stream, StreamExt};
+use futures::future::BoxFuture;
+use futures::{FutureExt, Stream, StreamExt};
 use rmcp::model::{
     CustomNotification, CustomRequest, CustomResult, JsonRpcMessage, JsonRpcNotification, JsonRpcRequest,
     JsonRpcResponse, ServerJsonRpcMessage, ServerNotification, ServerRequest, ServerResult,
@@ -28,29 +31,37 @@ use crate::replicas::ClientHint;
 /// Time within which the server that has a stream says so.
 const FOUND_WITHIN: Duration = Duration::from_secs(2);
 
-/// Time between two looks for pieces that nobody has told of.
+/// Time between two looks for what nobody has told of.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Time for which a piece waits for the server that asked for it.
 const PIECE_KEPT: Duration = Duration::from_secs(60);
 
-/// Events that wait for the client here. What waits in the store is bounded there.
-const EVENTS: usize = 1;
+/// Time without a take after which that server is taken to be gone. Shorter: a piece that has expired is not there either.
+const TAKEN_WITHIN: Duration = Duration::from_secs(45);
 
-/// A piece of a rest.
+/// Time between two tries of a store that is away, and the time after which there is no further one.
+const TRY_EVERY: Duration = Duration::from_secs(1);
+const TRIED_FOR: Duration = Duration::from_secs(30);
+
+/// The most events of one piece.
+const EVENTS: usize = 16;
+
+/// A piece of a rest. The next one is there when it was taken.
 #[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Piece {
-    /// This server has the stream.
-    Of(String),
-    /// An event.
-    Event {
-        /// Its id, as the server that has the stream gives it.
-        id: String,
-        message: Value,
-    },
-    /// The end of the stream.
-    End,
+struct Piece {
+    /// The server that has the stream.
+    of: String,
+    events: Vec<Event>,
+    /// The stream has ended with them.
+    is_last: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Event {
+    /// As the server that has the stream gives it.
+    id: String,
+    message: Value,
 }
 
 /// The rests that are under way between this server and others.
@@ -66,8 +77,17 @@ pub(super) struct Rests {
 struct UnderWay {
     /// Asked for here: wakes who looks for pieces.
     asked: HashMap<String, Arc<Notify>>,
-    /// Read here for others: ends that.
-    read: HashMap<String, CancellationToken>,
+    /// Read here for others.
+    read: HashMap<String, Arc<Reading>>,
+}
+
+/// A rest that is read for another server.
+#[derive(Default)]
+struct Reading {
+    /// The other server has taken a piece.
+    taken: Notify,
+    /// Its client is gone.
+    left: CancellationToken,
 }
 
 impl Rests {
@@ -82,7 +102,7 @@ impl Rests {
         session: &str,
         event: String,
     ) -> impl Stream<Item = ServerSseMessage> + Send + Sync + 'static {
-        let (events, mut stream) = mpsc::channel(EVENTS);
+        let (events, mut stream) = mpsc::channel(1);
         let asked = Asked { rests: self.clone(), person, name: format!("rest.{:016x}", rand::random::<u64>()) };
         let hint = ClientHint::Resumed {
             person: person_hex(&person),
@@ -100,12 +120,18 @@ impl Rests {
 
     /// Reads a stream for the server that asks for it by this name.
     pub(super) fn read(&self, person: Person, name: &str, reader: Reader) {
-        let left = CancellationToken::new();
-        self.under_way().read.insert(name.to_owned(), left.clone());
+        let reading = Arc::new(Reading::default());
+        self.under_way().read.insert(name.to_owned(), Arc::clone(&reading));
         let (rests, name) = (self.clone(), name.to_owned());
         self.tracker.spawn(async move {
-            if let Some(Err(error)) = left.run_until_cancelled(rests.lay_down(&person, &name, reader)).await {
-                tracing::debug!(%error, "the rest of a stream could not be laid down for another server");
+            let place = Place { person: &person, kind: Kind::Letter, name: &name };
+            match reading.left.run_until_cancelled(rests.lay_down(place, &reading, reader)).await {
+                Some(Ok(())) => {}
+                Some(Err(error)) => {
+                    tracing::debug!(%error, "the rest of a stream could not be laid down for another server");
+                }
+                // Nobody takes what may lie there.
+                None => drop(rests.shelf.take(place).await),
             }
             rests.under_way().read.remove(&name);
         });
@@ -118,28 +144,50 @@ impl Rests {
         }
     }
 
-    /// Another server's client is gone.
-    pub(super) fn left(&self, name: &str) {
-        if let Some(left) = self.under_way().read.get(name) {
-            left.cancel();
+    /// Another server says that it has taken a piece.
+    pub(super) fn taken(&self, name: &str) {
+        if let Some(reading) = self.under_way().read.get(name) {
+            reading.taken.notify_one();
         }
     }
 
-    async fn lay_down(&self, person: &Person, name: &str, reader: Reader) -> Result<(), ShelfError> {
-        let first = Piece::Of(self.shelf.replicas().own_name());
-        let events = reader.filter_map(|event| async {
-            let message = serde_json::to_value(event.message?).ok()?;
-            Some(Piece::Event { id: event.event_id?, message })
-        });
-        let pieces = futures::stream::iter([first]).chain(events).chain(futures::stream::iter([Piece::End]));
-        let mut pieces = std::pin::pin!(pieces.enumerate());
-        while let Some((number, piece)) = pieces.next().await {
-            let piece = serde_json::to_vec(&piece).expect("a piece is JSON");
-            let place = Place { person, kind: Kind::Letter, name: &format!("{name}.{number:08}") };
-            self.shelf.put(place, &piece, PIECE_KEPT).await?;
-            self.shelf.tell(ClientHint::Rest(name.to_owned())).await?;
+    /// Another server's client is gone.
+    pub(super) fn left(&self, name: &str) {
+        if let Some(reading) = self.under_way().read.get(name) {
+            reading.left.cancel();
         }
-        Ok(())
+    }
+
+    async fn lay_down(&self, place: Place<'_>, reading: &Reading, reader: Reader) -> Result<(), ShelfError> {
+        let events = reader.filter_map(|event| async {
+            Some(Event { id: event.event_id?, message: serde_json::to_value(event.message?).ok()? })
+        });
+        let mut pieces = std::pin::pin!(events.ready_chunks(EVENTS));
+        let mut piece = Piece { of: self.shelf.replicas().own_name(), events: Vec::new(), is_last: false };
+        loop {
+            let bytes = serde_json::to_vec(&piece).expect("a piece is JSON");
+            tried(|| self.shelf.put(place, &bytes, PIECE_KEPT).boxed()).await?;
+            // Whoever is not told looks by itself.
+            let _ = self.shelf.tell(ClientHint::Rest(place.name.to_owned())).await;
+            if piece.is_last || !self.is_taken(place, reading).await? {
+                return Ok(());
+            }
+            let events = pieces.next().await;
+            piece.is_last = events.is_none();
+            piece.events = events.unwrap_or_default();
+        }
+    }
+
+    /// Waits until a piece was taken; false if nobody does.
+    async fn is_taken(&self, place: Place<'_>, reading: &Reading) -> Result<bool, ShelfError> {
+        let since = Instant::now();
+        while tried(|| self.shelf.get(place).boxed()).await?.is_some() {
+            if since.elapsed() > TAKEN_WITHIN {
+                return Ok(false);
+            }
+            let _ = tokio::time::timeout(LOOK_EVERY, reading.taken.notified()).await;
+        }
+        Ok(true)
     }
 
     fn under_way(&self) -> MutexGuard<'_, UnderWay> {
@@ -163,6 +211,7 @@ impl Drop for Asked {
 impl Asked {
     async fn fetch(self, hint: ClientHint, events: mpsc::Sender<ServerSseMessage>) -> Result<(), ShelfError> {
         let shelf = &self.rests.shelf;
+        let place = Place { person: &self.person, kind: Kind::Letter, name: &self.name };
         let more = Arc::new(Notify::new());
         self.rests.under_way().asked.insert(self.name.clone(), Arc::clone(&more));
         shelf.tell(hint).await?;
@@ -174,15 +223,19 @@ impl Asked {
                 () = events.closed() => return shelf.tell(unread).await,
                 _ = tokio::time::timeout(next_look, more.notified()) => {}
             }
-            for name in self.pieces().await? {
-                let Ok(room) = events.reserve().await else { return shelf.tell(unread).await };
-                match self.take(&name).await? {
-                    Some(Piece::Of(server)) => of = Some(server),
-                    Some(Piece::Event { id, message }) => room.send(event(id, message)),
-                    Some(Piece::End) => return Ok(()),
-                    // It has made room for a newer one.
-                    None => {}
+            if let Some(piece) = tried(|| shelf.take(place).boxed()).await? {
+                let Ok(piece) = serde_json::from_slice::<Piece>(&piece) else { return shelf.tell(unread).await };
+                for event in piece.events {
+                    if events.send(event.into()).await.is_err() {
+                        return shelf.tell(unread).await;
+                    }
                 }
+                if piece.is_last {
+                    return Ok(());
+                }
+                of = Some(piece.of);
+                // Whoever is not told looks by itself.
+                let _ = shelf.tell(ClientHint::RestTaken(self.name.clone())).await;
             }
             match &of {
                 Some(server) if !shelf.replicas().is_gone(server) => next_look = LOOK_EVERY,
@@ -190,27 +243,27 @@ impl Asked {
             }
         }
     }
+}
 
-    /// The names of the pieces that are there, the first one first.
-    async fn pieces(&self) -> Result<Vec<String>, ShelfError> {
-        let ledger = self.rests.shelf.ledger(&self.person).await?;
-        let own = ledger.names(Kind::Letter).filter(|name| name.starts_with(self.name.as_str()));
-        let mut names: Vec<String> = own.map(str::to_owned).collect();
-        names.sort_unstable();
-        Ok(names)
-    }
-
-    async fn take(&self, name: &str) -> Result<Option<Piece>, ShelfError> {
-        let taken = self.rests.shelf.take(Place { person: &self.person, kind: Kind::Letter, name }).await?;
-        Ok(taken.and_then(|piece| serde_json::from_slice(&piece).ok()))
+/// Asks the store again and again while it is away, for a while.
+async fn tried<'a, T>(ask: impl Fn() -> BoxFuture<'a, Result<T, ShelfError>>) -> Result<T, ShelfError> {
+    let since = Instant::now();
+    loop {
+        match ask().await {
+            Err(error) if since.elapsed() > TRIED_FOR => return Err(error),
+            Err(_) => tokio::time::sleep(TRY_EVERY).await,
+            done => return done,
+        }
     }
 }
 
-fn event(id: String, message: Value) -> ServerSseMessage {
-    let mut event = ServerSseMessage::default();
-    event.event_id = Some(id);
-    event.message = as_it_is(message).map(Arc::new);
-    event
+impl From<Event> for ServerSseMessage {
+    fn from(Event { id, message }: Event) -> Self {
+        let mut event = Self::default();
+        event.event_id = Some(id);
+        event.message = as_it_is(message).map(Arc::new);
+        event
+    }
 }
 
 /// A message of a server as another one has written it: nothing of it is read and written anew. Missing parameters become
@@ -238,7 +291,53 @@ fn as_it_is(message: Value) -> Option<ServerJsonRpcMessage> {
 
 #[cfg(test)]
 mod tests {
+    use rmcp::model::{EmptyResult, RequestId};
+    use tokio::time::sleep;
+
     use super::*;
+    use crate::mcp::event_stream::EventStream;
+    use crate::mcp::shelf::testing::shelves;
+
+    /// Whoever does not take what lies there gets no more, and keeps no other letters of the person from the shelf.
+    #[tokio::test]
+    async fn one_piece_at_a_time_waits_for_who_takes_it() {
+        const NAME: &str = "rest.1";
+        let shelves = shelves().await;
+        let shelf = &shelves.shelf;
+        let rests = Rests::new(shelf.clone(), TaskTracker::new());
+        let stream = EventStream::new("s".to_owned());
+        let person = [7; 32];
+        let place = Place { person: &person, kind: Kind::Letter, name: NAME };
+        rests.read(person, NAME, stream.resume(0));
+        let send = |number| {
+            let result = ServerResult::EmptyResult(EmptyResult {});
+            stream.send(ServerJsonRpcMessage::response(result, RequestId::Number(number)))
+        };
+        for number in 0..16 {
+            send(number).await;
+        }
+        let next = async || loop {
+            if let Some(piece) = shelf.take(place).await.unwrap() {
+                rests.taken(NAME);
+                return serde_json::from_slice::<Piece>(&piece).unwrap();
+            }
+            sleep(Duration::from_millis(10)).await;
+        };
+        sleep(Duration::from_millis(200)).await;
+        assert_eq!(shelf.ledger(&person).await.unwrap().names(Kind::Letter).collect::<Vec<_>>(), [NAME]);
+        let first = next().await;
+        assert!(first.events.is_empty() && !first.is_last);
+        let mut ids: Vec<String> = Vec::new();
+        while ids.len() < 16 {
+            let piece = next().await;
+            assert!(!piece.events.is_empty() && piece.events.len() <= EVENTS && !piece.is_last);
+            ids.extend(piece.events.into_iter().map(|event| event.id));
+        }
+        assert_eq!(ids, (1..=16).map(|number| format!("s-{number}")).collect::<Vec<_>>());
+        stream.end();
+        let last = next().await;
+        assert!(last.events.is_empty() && last.is_last);
+    }
 
     #[test]
     fn a_message_stays_as_it_is() {

@@ -57,6 +57,11 @@ impl Roster {
         self.entries().in_memory.get(person).map(|sessions| sessions.keys().cloned().collect()).unwrap_or_default()
     }
 
+    /// True for a session of this person.
+    pub(super) fn has(&self, person: &[u8; 32], id: &str) -> bool {
+        self.entries().in_memory.get(person).is_some_and(|sessions| sessions.contains_key(id))
+    }
+
     /// Notes the use of a session by a request.
     pub(super) fn touch(&self, person: &[u8; 32], id: &str) {
         let mut all = self.entries();

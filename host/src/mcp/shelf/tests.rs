@@ -1,24 +1,7 @@
+use super::testing::{Shelves, shelves};
 use super::*;
-use crate::redis::testing::TestRedis;
-use crate::state::{Secrets, StateDir};
 
 const ALICE: Person = [1; 32];
-
-struct Shelves {
-    _redis: TestRedis,
-    _scratch: tempfile::TempDir,
-    state: StateDir,
-    shelf: Shelf,
-}
-
-async fn shelves() -> Shelves {
-    let (redis, scratch) = (TestRedis::start(), tempfile::tempdir().unwrap());
-    let state = StateDir::open(scratch.path(), &Secrets::default()).unwrap();
-    let connected = Store::connect(&redis.address(), &state, true).await.unwrap();
-    let store = Store::shared(connected, &Replicas::default(), &state, Duration::from_secs(1));
-    let shelf = Shelf::new(store, &state, 1 << 20);
-    Shelves { _redis: redis, _scratch: scratch, state, shelf }
-}
 
 fn place<'a>(kind: Kind, name: &'a str) -> Place<'a> {
     Place { person: &ALICE, kind, name }

@@ -1,21 +1,23 @@
 //! The registry's record of one file.
 
+mod policy;
+mod terms;
+
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
+use self::policy::Policy;
+pub(super) use self::policy::{Waiting, WaitingPart};
+use self::terms::{rates, terms};
 use super::claims::{RefusedPlugin, claims};
 use super::offer::{ClientName, Foreign, Offer};
 use super::versions::Change;
 use crate::config::Config;
-use crate::config::keys::ToolSettings;
 use crate::config::names::snake;
-use crate::config::trust::{Approve, Trust};
+use crate::grants::PluginGrants;
 use crate::grants::in_force::InForce;
-use crate::grants::{Grants, PluginGrants};
-use crate::plugins::approval::reference::Reference;
 use crate::plugins::catalog::{Offerings, PluginStatus, ProblemKind, Prompt, Resource, Serving, Template, Tool};
 use crate::plugins::loading::compile::Allowance;
 use crate::plugins::names::{self, NameError};
@@ -23,7 +25,7 @@ use crate::plugins::plugin::{Digest, Plugin, Sha256};
 use crate::plugins::rates::Rates;
 use crate::plugins::registry::directory::Stamp;
 use crate::plugins::sandbox::gate::Gate;
-use crate::plugins::served::{Served, Shaping, Terms};
+use crate::plugins::served::{Served, Terms};
 use crate::sanitize;
 
 /// Bytes of a problem that is reported: a component may have a name of a megabyte, or a hundred thousand names.
@@ -74,60 +76,6 @@ pub(super) struct Entry {
     is_switched_off: bool,
     /// Cancelled then.
     stop: CancellationToken,
-}
-
-/// Who says that a file may go live.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Policy {
-    pub(super) approve: Approve,
-    pub(super) trust: Option<Trust>,
-}
-
-impl Policy {
-    fn of(config: &Config, plugin: &str) -> Self {
-        Self { approve: config.approve(plugin), trust: config.plugin(plugin).trust.clone() }
-    }
-
-    /// True if whoever can replace the file cannot decide alone what is served.
-    pub(super) fn is_any(&self) -> bool {
-        *self != Self::default()
-    }
-
-    pub(super) fn asks_for_signature(&self) -> bool {
-        self.trust.as_ref().is_some_and(|trust| trust.minisign.is_some())
-    }
-}
-
-/// A plugin that an operator has to look at before it goes live.
-pub(super) struct Waiting {
-    pub(super) plugin: Arc<Plugin>,
-    pub(super) part: WaitingPart,
-    pub(super) reference: Reference,
-    pub(super) since: SystemTime,
-}
-
-/// What is not as it was approved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum WaitingPart {
-    /// Nothing of it was approved before.
-    New,
-    /// Nobody can tell what was approved before.
-    Damaged,
-    /// The file.
-    File,
-    /// What the plugin lists at run time.
-    Lists,
-}
-
-impl WaitingPart {
-    pub(super) fn in_words(self) -> &'static str {
-        match self {
-            Self::New => "a new plugin",
-            Self::Damaged => "what was approved of it before cannot be read",
-            Self::File => "another file",
-            Self::Lists => "other lists at run time",
-        }
-    }
 }
 
 /// The state of a file.
@@ -560,45 +508,4 @@ impl Entry {
 
 fn names_of(called: &[ClientName]) -> Vec<String> {
     called.iter().map(|called| called.name.clone()).collect()
-}
-
-/// The configuration of a plugin.
-fn terms(
-    config: &Config,
-    plugin: &str,
-    grants: Arc<Grants>,
-    grants_now: Arc<InForce>,
-    gate: Arc<Gate>,
-    rates: Rates,
-    stop: CancellationToken,
-) -> Terms {
-    let table = config.plugin(plugin);
-    let settings = table.settings.iter().map(|(name, value)| (name.clone(), value.as_str().to_owned()));
-    Terms {
-        scopes: table.scopes.clone().into(),
-        shaping: table.tool.iter().filter_map(|(name, tool)| Some((name.to_string(), shaping(tool)?))).collect(),
-        limits: config.limits(plugin),
-        settings: Arc::new(settings.collect()),
-        grants,
-        grants_now,
-        shows_local_pages: config.server.base_url.is_loopback(),
-        gate,
-        rates,
-        stop,
-    }
-}
-
-/// The operator's words on a tool, if there are any beside its name.
-fn shaping(tool: &ToolSettings) -> Option<Arc<Shaping>> {
-    let said = |text: &Option<String>| text.as_ref().filter(|text| !text.trim().is_empty()).cloned();
-    let (title, description, scopes) = (said(&tool.title), said(&tool.description), tool.scopes.clone());
-    let is_said = title.is_some() || description.is_some() || !scopes.is_empty();
-    is_said.then(|| Arc::new(Shaping { title, description, scopes }))
-}
-
-/// The rates of a plugin and of its tools, which count on from `before`.
-fn rates(config: &Config, plugin: &str, before: &Rates) -> Rates {
-    let tools = &config.plugin(plugin).tool;
-    let of_tools = tools.iter().filter_map(|(name, tool)| Some((name.to_string(), tool.rate.get()?)));
-    before.replaced(config.limits(plugin).rate.get(), of_tools)
 }

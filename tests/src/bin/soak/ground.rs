@@ -42,6 +42,8 @@ pub(crate) struct Ground {
     languages: Vec<Language>,
     has_slow: bool,
     over: CancellationToken,
+    /// Pauses are divided by it.
+    hurry: u32,
     logins: AtomicUsize,
 }
 
@@ -56,7 +58,7 @@ impl Ground {
     ///
     /// # Errors
     /// When a plugin is missing that every checkout can build.
-    pub(crate) async fn prepare(program: &Path, plugins: &Path) -> anyhow::Result<Self> {
+    pub(crate) async fn prepare(program: &Path, plugins: &Path, hurry: u32) -> anyhow::Result<Self> {
         let read = |name: &str| fs::read(plugins.join(format!("{name}.wasm")));
         let required = |name: &str| {
             read(name).with_context(|| format!("`{name}.wasm` is not in `{}`: run `tests/soak`", plugins.display()))
@@ -92,6 +94,7 @@ impl Ground {
             languages,
             has_slow: slow.is_some(),
             over: CancellationToken::new(),
+            hurry,
             logins: AtomicUsize::new(0),
         })
     }
@@ -169,7 +172,7 @@ impl Ground {
 
     /// Waits, or until all is over.
     pub(crate) async fn pause(&self, duration: Duration) {
-        let _ = tokio::time::timeout(duration, self.over.cancelled()).await;
+        let _ = tokio::time::timeout(duration / self.hurry, self.over.cancelled()).await;
     }
 
     /// Asks the server to stop. Returns its exit code; `None` if it does not end.

@@ -25,6 +25,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::gauge::{Gauge, Reading};
 use self::ground::Ground;
+use self::visits::Visitor;
 
 const AFTER_HELP: &str = "\
 WHAT IS DONE: people of four names log in at an identity provider through the clients of editors, renew, and log out or \
@@ -65,6 +66,12 @@ struct Options {
     /// The most that memory may grow in a minute, in KiB
     #[arg(long, value_name = "KIB", default_value = "256")]
     memory_slope: f64,
+    /// The kinds of visitors that come, to find out which of them makes a server grow [default: all]
+    #[arg(long, value_name = "KINDS", value_delimiter = ',')]
+    only: Vec<Visitor>,
+    /// Divides their pauses, so that a minute has the visits of N
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    hurry: u32,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -95,14 +102,14 @@ async fn soak(options: &Options) -> anyhow::Result<ExitCode> {
     let plugins = options.plugins.clone().unwrap_or_else(|| project_dir().join("plugins"));
     let version = finish(std::process::Command::new(&program).arg("--version")).stdout;
     println(format_args!("server   {}, {}", program.display(), version.trim()))?;
-    let ground = Arc::new(Ground::prepare(&program, &plugins).await?);
+    let ground = Arc::new(Ground::prepare(&program, &plugins, options.hurry).await?);
     for line in ground.at_hand() {
         println(format_args!("{line}"))?;
     }
     println(format_args!(""))?;
 
     let gauge = Gauge::new(ground.server().pid(), ground.server().site().path().join(".tinymcp"));
-    let visits = visits::begin(&ground);
+    let visits = visits::begin(&ground, &options.only);
     let watched = watch(options.minutes, &ground, &gauge).await;
     ground.end();
     visits.join_all().await;

@@ -16,8 +16,8 @@ use tokio::task::JoinSet;
 use super::ground::Ground;
 
 /// A kind of visitor.
-#[derive(Clone, Copy, Debug)]
-enum Visitor {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Visitor {
     /// Logs in, calls for a while over one connection, renews, logs out.
     Caller,
     /// Logs in, begins a legacy session, calls, ends it or leaves it.
@@ -45,10 +45,11 @@ const VISITORS: [(Visitor, usize, Duration); 7] = [
     (Visitor::Outage, 1, Duration::from_secs(20)),
 ];
 
-/// Lets all of them come, one after the other.
-pub(crate) fn begin(ground: &Arc<Ground>) -> JoinSet<()> {
+/// Lets those of some kinds come, one after the other; of all kinds, if none is named.
+pub(crate) fn begin(ground: &Arc<Ground>, only: &[Visitor]) -> JoinSet<()> {
     let mut visitors = JoinSet::new();
     let all = VISITORS.into_iter().flat_map(|(visitor, count, pause)| (0..count).map(move |_| (visitor, pause)));
+    let all = all.filter(|(visitor, _)| only.is_empty() || only.contains(visitor));
     for (number, (visitor, pause)) in all.enumerate() {
         visitors.spawn(come_again(Arc::clone(ground), visitor, number, pause));
     }
