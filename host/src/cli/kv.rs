@@ -15,7 +15,7 @@ use super::recording::RecordedKv;
 use super::{ConfigArguments, Failure, grant, logging, output, runtime, shared};
 use crate::config::names::snake;
 use crate::control::client::{Client, ClientError};
-use crate::kv::{Answer, Kv, Operation, Outcome, Owner, OwnerState, Request, Space, Value};
+use crate::kv::{Answer, Kv, KvError, Operation, Outcome, Owner, OwnerState, Request, Space, Value};
 use crate::person_label;
 use crate::sanitize::literal;
 use crate::state::StateDir;
@@ -97,10 +97,10 @@ async fn command(kv: &Kv, plugin: String, owner: Option<&str>, json: bool, what:
                 output::note(&format!("moved from `{plugin}` to `{to}`"));
                 Ok(())
             }
-            Err(error) => Err(Failure::failed(error)),
+            Err(error) => Err(failed(error)),
         };
     }
-    let owners = match kv.ask(Request::Owners { plugin: plugin.clone() }).await.map_err(Failure::failed)? {
+    let owners = match kv.ask(Request::Owners { plugin: plugin.clone() }).await.map_err(failed)? {
         Answer::Owners(owners) => owners,
         _ => Vec::new(),
     };
@@ -109,7 +109,7 @@ async fn command(kv: &Kv, plugin: String, owner: Option<&str>, json: bool, what:
     let list = |prefix: String| list(kv, &plugin, &chosen, prefix, json);
     let run = |operation| {
         let space = one(&chosen, &plugin, owner);
-        async move { kv.run(space?, 0, operation).await.map_err(Failure::failed) }
+        async move { kv.run(space?, 0, operation).await.map_err(failed) }
     };
     match what {
         None => list(String::new()).await,
@@ -139,7 +139,7 @@ async fn command(kv: &Kv, plugin: String, owner: Option<&str>, json: bool, what:
             if is_asked && !grant::is_wanted(&question)? {
                 return Err(Failure::failed("nothing was deleted"));
             }
-            if let Answer::Changed(count) = kv.ask(Request::Clear { space }).await.map_err(Failure::failed)? {
+            if let Answer::Changed(count) = kv.ask(Request::Clear { space }).await.map_err(failed)? {
                 match json {
                     true => said_deleted(count, true),
                     false => output::note(&format!("{count} keys deleted")),
@@ -176,7 +176,7 @@ async fn keys(kv: &Kv, space: &Space, prefix: &str) -> Result<Vec<String>, Failu
     let (mut all, mut cursor) = (Vec::new(), None);
     loop {
         let operation = Operation::Names { prefix: prefix.to_owned(), cursor };
-        let Outcome::Names(mut keys, next) = kv.run(space.clone(), 0, operation).await.map_err(Failure::failed)? else {
+        let Outcome::Names(mut keys, next) = kv.run(space.clone(), 0, operation).await.map_err(failed)? else {
             return Ok(all);
         };
         all.append(&mut keys);
@@ -227,6 +227,14 @@ fn said_deleted(keys: u64, json: bool) {
 
 fn nothing(plugin: &str) -> Failure {
     Failure::failed(format!("plugin `{plugin}` has kept nothing"))
+}
+
+/// What a server says of its file is for plugins, who may not know where it is.
+fn failed(error: KvError) -> Failure {
+    match error {
+        KvError::Unavailable(_) => Failure::failed(format!("{error}: the server's log names the file and the cure")),
+        _ => Failure::failed(error),
+    }
 }
 
 fn no_key(key: &str) -> Failure {

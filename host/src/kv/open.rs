@@ -58,27 +58,56 @@ pub(super) struct Database {
     file: Option<OpenFile>,
 }
 
-/// The file under an open connection.
+/// The files under an open connection.
 struct OpenFile {
+    database: Opened,
+    /// Holds what SQLite has not yet written into the database.
+    log: Opened,
+    /// Held until the connection is closed.
+    _lock: FileLock,
+}
+
+/// A file as it was when it was opened.
+struct Opened {
     path: PathBuf,
     device: u64,
     inode: u64,
-    /// Held until the connection is closed.
-    _lock: FileLock,
+}
+
+impl Opened {
+    fn of(path: PathBuf) -> Result<Self, OpenError> {
+        match fs::metadata(&path) {
+            Ok(file) => Ok(Self { path, device: file.dev(), inode: file.ino() }),
+            Err(error) => Err(unusable(&path, error)),
+        }
+    }
+
+    /// Its size, while it is in place.
+    fn len(&self) -> Result<u64, OpenError> {
+        let path = || self.path.clone();
+        match fs::metadata(&self.path) {
+            Ok(now) if (now.dev(), now.ino()) == (self.device, self.inode) => Ok(now.len()),
+            Ok(_) => Err(OpenError::Gone { path: path() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(OpenError::Gone { path: path() }),
+            Err(source) => Err(OpenError::Unusable { path: path(), source }),
+        }
+    }
 }
 
 impl Database {
     /// Sees that what is written goes into the file that the next start will open.
     ///
     /// # Errors
-    /// [`OpenError::Gone`]: somebody has removed, replaced or emptied it.
+    /// [`OpenError::Gone`]: somebody has removed, replaced or emptied it. [`OpenError::LogGone`]: the log beside it.
     pub(super) fn expect_in_place(&self) -> Result<(), OpenError> {
-        let Some(OpenFile { path, device, inode, .. }) = &self.file else { return Ok(()) };
-        match fs::metadata(path) {
-            Ok(now) if (now.dev(), now.ino()) == (*device, *inode) && now.len() > 0 => Ok(()),
-            Ok(_) => Err(OpenError::Gone { path: path.clone() }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(OpenError::Gone { path: path.clone() }),
-            Err(source) => Err(OpenError::Unusable { path: path.clone(), source }),
+        let Some(OpenFile { database, log, .. }) = &self.file else { return Ok(()) };
+        log.len().map_err(|error| match error {
+            OpenError::Gone { path } => OpenError::LogGone { path },
+            other => other,
+        })?;
+        match database.len()? {
+            0 => Err(OpenError::Gone { path: database.path.clone() }),
+            _ => Ok(()),
         }
     }
 }
@@ -124,6 +153,12 @@ pub enum OpenError {
         /// The damage.
         cause: String,
     },
+    /// What SQLite has not yet written into the file is not where the next start looks for it.
+    #[error("`{}` was removed or replaced while it was in use: stop the server, which writes what was in it into its database, and start it again", path.display())]
+    LogGone {
+        /// The log.
+        path: PathBuf,
+    },
     /// The file is not the one that was opened.
     #[error("`{}` was removed, replaced or emptied while it was in use: stop the server, restore the directory of this file from a backup, or delete that, and with it all that plugins have kept; then start the server", path.display())]
     Gone {
@@ -137,9 +172,11 @@ impl OpenError {
     pub(super) fn outward(&self) -> &'static str {
         match self {
             Self::Unusable { .. } | Self::InUse { .. } => "its file cannot be used now",
-            Self::WrongKey { .. } | Self::Newer { .. } | Self::Damaged { .. } | Self::Gone { .. } => {
-                "its file has to be repaired"
-            }
+            Self::WrongKey { .. }
+            | Self::Newer { .. }
+            | Self::Damaged { .. }
+            | Self::LogGone { .. }
+            | Self::Gone { .. } => "its file has to be repaired",
         }
     }
 }
@@ -209,7 +246,8 @@ pub(super) fn open(place: &Place) -> Result<Database, OpenError> {
     connection.execute(update, params![root.seal(&key)]).map_err(failed)?;
     let signed = lock.sign_lastingly();
     signed.map_err(|error| unusable(&directory.join(LOCK), error))?;
-    let file = OpenFile { path, device: file.dev(), inode: file.ino(), _lock: lock };
+    let log = directory.join(format!("{FILE}{LOG_SUFFIX}"));
+    let file = OpenFile { database: Opened::of(path)?, log: Opened::of(log)?, _lock: lock };
     Ok(Database { connection, sealer: Sealer::of_file(&key), file: Some(file) })
 }
 

@@ -246,6 +246,22 @@ async fn a_file_that_is_lost_in_use_keeps_nothing_that_would_be_lost() {
     open.close().await;
 }
 
+/// What is in the log alone is not lost with it: the server that has it open writes it into the file at its end.
+#[tokio::test]
+async fn a_log_that_is_lost_in_use_is_written_at_the_end() {
+    let repair = Err(KvError::Unavailable("its file has to be repaired".to_owned()));
+    let scratch = tempfile::tempdir().unwrap();
+    let open = Open::at(scratch.path());
+    open.kv.run(plugin("a"), QUOTA, set("x", "one")).await.unwrap();
+    std::fs::remove_file(scratch.path().join("kv/kv.db-wal")).unwrap();
+    assert_eq!(open.kv.run(plugin("a"), QUOTA, set("x", "two")).await.map(drop), repair);
+    assert_eq!(get(&open.kv, &plugin("a"), "x").await.map(drop), repair);
+    open.close().await;
+    let open = Open::at(scratch.path());
+    assert_eq!(get(&open.kv, &plugin("a"), "x").await, Ok(Some("one".to_owned())));
+    open.close().await;
+}
+
 #[tokio::test]
 async fn a_plugin_that_reads_much_in_a_loop_keeps_others_waiting_for_one_request() {
     let scratch = tempfile::tempdir().unwrap();
