@@ -41,7 +41,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::agreement::Format;
-pub use self::client_hint::{ChangedList, ClientHint, UpdatedResource};
+pub use self::client_hint::{ChangedList, ClientHint, RestHint, UpdatedResource};
 use self::hearing::Hearing;
 pub use self::lacks::Lacks;
 pub(crate) use self::lacks::{BACK_WITHIN, OthersLack};

@@ -24,7 +24,7 @@ pub(super) async fn listen(replicas: Replicas, keepers: Keepers) {
         while let Some(heard) = news.next().await {
             match heard {
                 Told::Hint(Hint::Rows(rows)) => keepers.changed(rows).await,
-                Told::Hint(Hint::Switches | Hint::Plugins | Hint::Client(_)) => {}
+                Told::Hint(Hint::Switches | Hint::Plugins | Hint::Client(_) | Hint::Rest(_)) => {}
                 Told::Gap => keepers.missed_something().await,
             }
         }

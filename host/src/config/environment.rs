@@ -323,7 +323,10 @@ impl Variable {
     /// The content of that file, without the end of its last line.
     fn read_file(&self) -> io::Result<String> {
         let mut text = String::new();
-        fs::File::open(self.path())?.take(VALUE_BYTES_MAX).read_to_string(&mut text)?;
+        fs::File::open(self.path())?.take(VALUE_BYTES_MAX + 1).read_to_string(&mut text)?;
+        if text.len() as u64 > VALUE_BYTES_MAX {
+            return Err(io::Error::other(format!("it is larger than {VALUE_BYTES_MAX} bytes")));
+        }
         text.truncate(text.trim_end_matches(['\r', '\n']).len());
         Ok(text)
     }
@@ -475,6 +478,21 @@ mod tests {
         assert_eq!(environment.unreadable("B"), None);
         assert!(environment.unreadable("C").unwrap().starts_with("No such file"));
         assert_eq!(environment.source("A").to_string(), "A_FILE");
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_gives_no_part_of_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("secret");
+        let most = usize::try_from(VALUE_BYTES_MAX).unwrap();
+        let read = |bytes: usize| {
+            fs::write(&file, "x".repeat(bytes)).unwrap();
+            Environment::from_iter([("A_FILE", file.display().to_string())])
+        };
+        assert_eq!(read(most).get("A").map(str::len), Some(most));
+        let environment = read(most + 1);
+        assert_eq!(environment.get("A"), None);
+        assert!(environment.unreadable("A").unwrap().contains("larger than 65536 bytes"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What other servers of the store tell of clients, taken to whoever has a part of it here; and what plugins say here of
 //! their resources, taken to the others.
 //!
-//! Every kind of hint is listed in [`Parts::take`]. None of them is more than a reason to look: among the requests that are
+//! Every kind of hint is listed in [`Parts::take`], but those of rests, which count in their order. None of them is more than a reason to look: among the requests that are
 //! in flight here, or into the store.
 
 use std::sync::Arc;
@@ -50,6 +50,7 @@ async fn listen(mut news: News, parts: Parts) {
         tokio::select! {
             heard = news.next() => match heard {
                 Some(Told::Hint(Hint::Client(hint))) => drop(looking.spawn(parts.clone().take(hint))),
+                Some(Told::Hint(Hint::Rest(hint))) => parts.sessions.rest_elsewhere(hint),
                 Some(Told::Hint(Hint::Rows(_) | Hint::Switches | Hint::Plugins)) => {}
                 Some(Told::Gap) => parts.missed_something().await,
                 None => return,
@@ -78,14 +79,6 @@ impl Parts {
                     sessions.answered_elsewhere(&person, &session, question).await;
                 }
             }
-            ClientHint::Resumed { person, session, event, rest } => {
-                if let Some(person) = person_of(&person) {
-                    sessions.resumed_elsewhere(&person, &session, &event, &rest);
-                }
-            }
-            ClientHint::Rest(rest) => sessions.more_elsewhere(&rest),
-            ClientHint::RestTaken(rest) => sessions.taken_elsewhere(&rest),
-            ClientHint::RestUnread(rest) => sessions.unread_elsewhere(&rest),
             ClientHint::Task { person, task, letter } => {
                 if let Some(person) = person_of(&person) {
                     tasks.said_elsewhere(&person, &task, &letter).await;

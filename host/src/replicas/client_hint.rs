@@ -33,23 +33,6 @@ pub enum ClientHint {
         /// The question's id, as the client got it.
         question: u64,
     },
-    /// A client comes back for the rest of a response that broke.
-    Resumed {
-        /// Its person.
-        person: String,
-        /// The session.
-        session: String,
-        /// The id of the last event that the client has got.
-        event: String,
-        /// The name under which whoever has the stream is to lay the rest down.
-        rest: String,
-    },
-    /// There is more of a rest of this name in the store.
-    Rest(String),
-    /// What there was of the rest of this name was taken.
-    RestTaken(String),
-    /// Nobody reads the rest of this name any more.
-    RestUnread(String),
     /// Something that a client says of its task lies in the store.
     Task {
         /// Its person.
@@ -65,6 +48,30 @@ pub enum ClientHint {
     Updated(Vec<UpdatedResource>),
     /// Plugins say that lists of theirs are others.
     Lists(Vec<ChangedList>),
+}
+
+/// Something of the rest of a response, which a client of an older session has come back for. In the order in which they are
+/// told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RestHint {
+    /// A client comes back for it.
+    Asked {
+        /// Its person.
+        person: String,
+        /// The session.
+        session: String,
+        /// The id of the last event that the client has got.
+        event: String,
+        /// The name under which whoever has the stream is to lay the rest down.
+        rest: String,
+    },
+    /// There is more of the rest of this name in the store.
+    More(String),
+    /// What there was of it was taken.
+    Taken(String),
+    /// Nobody reads it any more.
+    Unread(String),
 }
 
 /// A list of a plugin.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::client_hint::ClientHint;
+use super::client_hint::{ClientHint, RestHint};
 use super::peers::About;
 
 /// Something that another server has changed. One of a kind that is not known here makes everything be read anew.
@@ -17,6 +17,8 @@ pub enum Hint {
     Plugins,
     /// Something of a client that several servers serve.
     Client(ClientHint),
+    /// Something of a response that goes on at another server.
+    Rest(RestHint),
 }
 
 /// A message.

@@ -12,9 +12,9 @@ use super::Sessions;
 use super::live::{AskedBy, Live, Resumed};
 use super::shared::Shared;
 use crate::mcp::exchange::{Exchange, Handshake};
-use crate::mcp::shelf::{Person, ShelfError, person_hex};
+use crate::mcp::shelf::{Person, ShelfError, person_hex, person_of};
 use crate::mcp::wishes;
-use crate::replicas::ClientHint;
+use crate::replicas::{ClientHint, RestHint};
 
 /// The longest id of a request, as JSON, of which others are told. Clients count, or use a UUID.
 const MAX_ID_BYTES: usize = 256;
@@ -107,36 +107,22 @@ impl Sessions {
         }
     }
 
-    /// A client comes back to another server for a stream that is here, perhaps.
-    pub(in crate::mcp) fn resumed_elsewhere(&self, person: &Person, id: &str, event: &str, rest: &str) {
+    /// Something of a response that goes on at another server than the one that runs the call.
+    pub(in crate::mcp) fn rest_elsewhere(&self, hint: RestHint) {
         let Some(shared) = &self.shared else { return };
-        if !self.roster.has(person, id) {
-            return;
-        }
-        let Ok(live) = self.find(id) else { return };
-        if let Resumed::Here(reader) = live.resume(event) {
-            shared.rests.read(*person, rest, reader);
-        }
-    }
-
-    /// There is more of a stream that this server has asked for, perhaps.
-    pub(in crate::mcp) fn more_elsewhere(&self, rest: &str) {
-        if let Some(shared) = &self.shared {
-            shared.rests.told(rest);
-        }
-    }
-
-    /// What this server has read of a stream for another one, perhaps, was taken there.
-    pub(in crate::mcp) fn taken_elsewhere(&self, rest: &str) {
-        if let Some(shared) = &self.shared {
-            shared.rests.taken(rest);
-        }
-    }
-
-    /// Nobody reads a stream any more that this server reads for another one, perhaps.
-    pub(in crate::mcp) fn unread_elsewhere(&self, rest: &str) {
-        if let Some(shared) = &self.shared {
-            shared.rests.left(rest);
+        match hint {
+            RestHint::Asked { person, session, event, rest } => {
+                let Some(person) = person_of(&person).filter(|person| self.roster.has(person, &session)) else {
+                    return;
+                };
+                let Ok(live) = self.find(&session) else { return };
+                if let Resumed::Here(reader) = live.resume(&event) {
+                    shared.rests.read(person, &rest, reader);
+                }
+            }
+            RestHint::More(rest) => shared.rests.told(&rest),
+            RestHint::Taken(rest) => shared.rests.taken(&rest),
+            RestHint::Unread(rest) => shared.rests.left(&rest),
         }
     }
 

@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::mcp::event_stream::Reader;
 use crate::mcp::shelf::{Kind, Person, Place, Shelf, ShelfError, person_hex};
-use crate::replicas::ClientHint;
+use crate::replicas::{Hint, RestHint};
 
 /// Time within which the server that has a stream says so.
 const FOUND_WITHIN: Duration = Duration::from_secs(2);
@@ -104,7 +104,7 @@ impl Rests {
     ) -> impl Stream<Item = ServerSseMessage> + Send + Sync + 'static {
         let (events, mut stream) = mpsc::channel(1);
         let asked = Asked { rests: self.clone(), person, name: format!("rest.{:016x}", rand::random::<u64>()) };
-        let hint = ClientHint::Resumed {
+        let hint = RestHint::Asked {
             person: person_hex(&person),
             session: session.to_owned(),
             event,
@@ -168,7 +168,7 @@ impl Rests {
             let bytes = serde_json::to_vec(&piece).expect("a piece is JSON");
             tried(|| self.shelf.put(place, &bytes, PIECE_KEPT).boxed()).await?;
             // Whoever is not told looks by itself.
-            let _ = self.shelf.tell(ClientHint::Rest(place.name.to_owned())).await;
+            let _ = self.tell(RestHint::More(place.name.to_owned())).await;
             if piece.is_last || !self.is_taken(place, reading).await? {
                 return Ok(());
             }
@@ -190,6 +190,13 @@ impl Rests {
         Ok(true)
     }
 
+    /// Tells the other servers.
+    async fn tell(&self, hint: RestHint) -> Result<(), ShelfError> {
+        // In a box of any future: what waits for it would be a type that is too deep for the compiler.
+        let told = self.shelf.replicas().tell(Hint::Rest(hint)).boxed().await;
+        told.map_err(|fault| ShelfError::Store(fault.into()))
+    }
+
     fn under_way(&self) -> MutexGuard<'_, UnderWay> {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -209,25 +216,26 @@ impl Drop for Asked {
 }
 
 impl Asked {
-    async fn fetch(self, hint: ClientHint, events: mpsc::Sender<ServerSseMessage>) -> Result<(), ShelfError> {
-        let shelf = &self.rests.shelf;
+    async fn fetch(self, hint: RestHint, events: mpsc::Sender<ServerSseMessage>) -> Result<(), ShelfError> {
+        let rests = &self.rests;
+        let shelf = &rests.shelf;
         let place = Place { person: &self.person, kind: Kind::Letter, name: &self.name };
         let more = Arc::new(Notify::new());
-        self.rests.under_way().asked.insert(self.name.clone(), Arc::clone(&more));
-        shelf.tell(hint).await?;
+        rests.under_way().asked.insert(self.name.clone(), Arc::clone(&more));
+        rests.tell(hint).await?;
         let mut of = None;
         let mut next_look = FOUND_WITHIN;
-        let unread = ClientHint::RestUnread(self.name.clone());
+        let unread = RestHint::Unread(self.name.clone());
         loop {
             tokio::select! {
-                () = events.closed() => return shelf.tell(unread).await,
+                () = events.closed() => return rests.tell(unread).await,
                 _ = tokio::time::timeout(next_look, more.notified()) => {}
             }
             if let Some(piece) = tried(|| shelf.take(place).boxed()).await? {
-                let Ok(piece) = serde_json::from_slice::<Piece>(&piece) else { return shelf.tell(unread).await };
+                let Ok(piece) = serde_json::from_slice::<Piece>(&piece) else { return rests.tell(unread).await };
                 for event in piece.events {
                     if events.send(event.into()).await.is_err() {
-                        return shelf.tell(unread).await;
+                        return rests.tell(unread).await;
                     }
                 }
                 if piece.is_last {
@@ -235,11 +243,12 @@ impl Asked {
                 }
                 of = Some(piece.of);
                 // Whoever is not told looks by itself.
-                let _ = shelf.tell(ClientHint::RestTaken(self.name.clone())).await;
+                let _ = rests.tell(RestHint::Taken(self.name.clone())).await;
             }
             match &of {
                 Some(server) if !shelf.replicas().is_gone(server) => next_look = LOOK_EVERY,
-                Some(_) | None => return Ok(()),
+                // One that says so too late is not to wait for its piece to be taken.
+                Some(_) | None => return rests.tell(unread).await,
             }
         }
     }

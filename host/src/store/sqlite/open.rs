@@ -32,7 +32,7 @@ const CHECKED_BEFORE_USE_BYTES: u64 = 16 * 1024 * 1024;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Memory of each connection for pages of the file. The system keeps more.
-const CACHE_KIB: i64 = 2048;
+const CACHE_KIB: i64 = 512;
 
 /// The size to which the write-ahead log is cut after a burst of writes.
 const LOG_BYTES: i64 = 4 * 1024 * 1024;
