@@ -1,5 +1,6 @@
 //! The rules of `[auth]`: who may log in, and with which scopes.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -321,6 +322,8 @@ pub(super) struct Holder {
     pub(super) all_ended: u64,
     /// Cancelled when the session ends.
     pub(super) ended: CancellationToken,
+    /// Whoever counts this knows that the session is in use, however long a call or a listener lasts.
+    pub(super) _in_use: Arc<dyn Any + Send + Sync>,
 }
 
 impl principal::Rules for Holder {

@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use super::cache::{Facts, Freshness, Grant, LiveSession};
 use super::login_token::SessionLogin;
-use super::presence::Presence;
 use super::record::{AccessRecord, Record};
 use super::{Sessions, TRIES, former};
 use crate::auth::holder;
-use crate::auth::people::{Holder, Version};
+use crate::auth::people::Holder;
 #[cfg(test)]
 use crate::auth::tokens::LastToken;
 use crate::auth::tokens::{Family, Opened, Token, TokenHash, TokenKind};
@@ -131,7 +130,8 @@ impl Sessions {
         grant: &Grant,
         from: impl Fn() -> Option<IpAddr>,
     ) -> Result<(Arc<LiveSession>, Arc<Principal>), BearerError> {
-        let Some(principal) = &grant.principal else { return Err(BearerError::TurnedAway) };
+        let principal = grant.principal(|| self.principal(family, live, &grant.access));
+        let principal = principal.ok_or(BearerError::TurnedAway)?;
         let now_s = now_s();
         if grant.access.expires_s <= now_s {
             return Err(BearerError::Expired);
@@ -190,7 +190,10 @@ impl Sessions {
         if live.rules == self.people.version() {
             return live;
         }
-        self.cache.replace(family, &live, self.under_rules(family, &live.facts, &live.presence, &live.grants))
+        // The version first: rules that change meanwhile make this outdated, and not the other way round.
+        let rules = self.people.version();
+        let grants = live.grants.iter().map(|grant| Grant::new(grant.access.clone())).collect();
+        self.cache.replace(family, &live, (rules, grants))
     }
 
     pub(super) fn remember(&self, family: Family, record: &Record) -> Arc<LiveSession> {
@@ -208,70 +211,44 @@ impl Sessions {
         let predecessor = record.refresh.as_ref().and_then(|refresh| refresh.predecessor.as_ref());
         let is_unused = predecessor.is_some_and(|predecessor| predecessor.answer_used_s.is_none());
         let generation = record.refresh.as_ref().map(|refresh| refresh.generation).filter(|_| is_unused);
-        let (rules, grants) = self.under_rules(family, &facts, &presence, &record.access);
+        // The version first: rules that change meanwhile make this outdated, and not the other way round.
+        let rules = self.people.version();
+        let grants = record.access.iter().cloned().map(Grant::new).collect();
         let live = LiveSession::new(record.changes, Arc::new(facts), rules, grants, generation, presence);
         self.cache.insert(family, live)
     }
 
-    /// The grant of each token by the current rules. A person who may not call any more has tokens that are known, and
-    /// good for nothing.
-    fn under_rules<'a>(
-        &self,
-        family: Family,
-        facts: &Facts,
-        presence: &Presence,
-        tokens: impl IntoIterator<Item = &'a (impl Issued + 'a)>,
-    ) -> (Version, Vec<Grant>) {
-        // The version first: rules that change meanwhile make this outdated, and not the other way round.
-        let rules = self.people.version();
+    /// The principal of a token by the current rules; none if the person may not call any more.
+    fn principal(&self, family: Family, live: &LiveSession, access: &AccessRecord) -> Option<Principal> {
+        let LiveSession { facts, presence, .. } = live;
         let identity = &facts.identity;
+        if !self.people.continues(identity, &facts.client_id, facts.all_ended) {
+            return None;
+        }
         let possible = self.people.held_by(identity);
-        let is_allowed = self.people.continues(identity, &facts.client_id, facts.all_ended);
         let login: Arc<dyn LoginToken> = Arc::new(SessionLogin::new(&self.own, family));
-        let principal = |access: &AccessRecord| {
-            let holder = Holder {
-                people: self.people.clone(),
-                identity: Arc::clone(identity),
-                client_id: facts.client_id.clone(),
-                scopes: access.scopes.clone(),
-                all_ended: facts.all_ended,
-                ended: presence.ended.clone(),
-            };
-            Principal::known(LoginFacts {
-                issuer: identity.issuer.clone(),
-                subject: identity.subject.clone(),
-                email: identity.email.clone().filter(|_| identity.email_verified),
-                name: identity.name.clone(),
-                provider: facts.provider.clone(),
-                client: facts.client_id.clone(),
-                client_name: facts.client_name.clone(),
-                granted: &access.scopes & &possible,
-                possible: possible.clone(),
-                standing: Standing::of(Arc::new(holder), Arc::clone(&login)),
-            })
-            .at(&facts.view)
+        let in_use = Arc::clone(presence);
+        let holder = Holder {
+            people: self.people.clone(),
+            identity: Arc::clone(identity),
+            client_id: facts.client_id.clone(),
+            scopes: access.scopes.clone(),
+            all_ended: facts.all_ended,
+            ended: presence.ended.clone(),
+            _in_use: in_use,
         };
-        let grant = |access: &AccessRecord| Grant {
-            access: access.clone(),
-            principal: is_allowed.then(|| Arc::new(principal(access))),
-        };
-        (rules, tokens.into_iter().map(|token| grant(token.access())).collect())
-    }
-}
-
-/// Something that has an access token in it.
-trait Issued {
-    fn access(&self) -> &AccessRecord;
-}
-
-impl Issued for AccessRecord {
-    fn access(&self) -> &AccessRecord {
-        self
-    }
-}
-
-impl Issued for Grant {
-    fn access(&self) -> &AccessRecord {
-        &self.access
+        let principal = Principal::known(LoginFacts {
+            issuer: identity.issuer.clone(),
+            subject: identity.subject.clone(),
+            email: identity.email.clone().filter(|_| identity.email_verified),
+            name: identity.name.clone(),
+            provider: facts.provider.clone(),
+            client: facts.client_id.clone(),
+            client_name: facts.client_name.clone(),
+            granted: &access.scopes & &possible,
+            possible,
+            standing: Standing::of(Arc::new(holder), login),
+        });
+        Some(principal.at(&facts.view))
     }
 }

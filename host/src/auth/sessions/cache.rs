@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use super::presence::Presence;
@@ -26,6 +26,12 @@ const USABLE: Duration = Duration::from_secs(15);
 
 /// The time for which the end of a session is remembered, so that nobody who read its row before brings it back.
 const ENDED: Duration = Duration::from_secs(60);
+
+/// The time for which a session is kept that nobody uses. It goes on after it, with a look into the store.
+const KEPT: Duration = Duration::from_secs(60 * 60);
+
+/// Time between two looks for such.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// The most sessions that are kept. Each request of one beyond them costs a look into the store.
 const SESSIONS_MAX: usize = 50_000;
@@ -65,8 +71,20 @@ pub(super) struct Facts {
 /// One access token.
 pub(super) struct Grant {
     pub(super) access: AccessRecord,
-    /// The principal that calls with it; none if the person may not call.
-    pub(super) principal: Option<Arc<Principal>>,
+    /// The principal that calls with it, made at its first use: most tokens of a session were followed by others. None if the
+    /// person may not call.
+    principal: OnceLock<Option<Arc<Principal>>>,
+}
+
+impl Grant {
+    pub(super) fn new(access: AccessRecord) -> Self {
+        Self { access, principal: OnceLock::new() }
+    }
+
+    /// The principal that calls with it.
+    pub(super) fn principal(&self, make: impl FnOnce() -> Option<Principal>) -> Option<&Arc<Principal>> {
+        self.principal.get_or_init(|| make().map(Arc::new)).as_ref()
+    }
 }
 
 /// The age of an entry.
@@ -86,6 +104,17 @@ pub(super) struct SessionCache(RwLock<Entries>);
 struct Entries {
     live: HashMap<Family, Arc<LiveSession>>,
     ended: HashMap<Key, Instant>,
+    swept: Option<Instant>,
+}
+
+impl Entries {
+    /// Forgets the sessions that nobody has used for long, now and then.
+    fn sweep(&mut self, kept: Duration, every: Duration) {
+        if self.swept.is_none_or(|at| at.elapsed() >= every) {
+            self.live.retain(|_, live| live.loaded.elapsed() <= kept);
+            self.swept = Some(Instant::now());
+        }
+    }
 }
 
 impl LiveSession {
@@ -136,6 +165,14 @@ impl LiveSession {
 }
 
 impl SessionCache {
+    /// How many are kept once those are forgotten that were not used for so long.
+    #[cfg(test)]
+    pub(super) fn kept_for(&self, kept: Duration) -> usize {
+        let mut sessions = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        sessions.sweep(kept, Duration::ZERO);
+        sessions.live.len()
+    }
+
     pub(super) fn get(&self, family: &Family) -> Option<Arc<LiveSession>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).live.get(family).cloned()
     }
@@ -144,7 +181,9 @@ impl SessionCache {
     pub(super) fn insert(&self, family: Family, live: LiveSession) -> Arc<LiveSession> {
         let new = Arc::new(live);
         let mut sessions = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let Entries { live, ended } = &mut *sessions;
+        // Only what the store gives is kept here: while it is away nothing is forgotten.
+        sessions.sweep(KEPT, SWEEP_EVERY);
+        let Entries { live, ended, .. } = &mut *sessions;
         let is_outdated = live.get(&family).is_some_and(|known| known.changes > new.changes);
         if ended.contains_key(&family.row()) {
             new.presence.ended.cancel();

@@ -222,6 +222,23 @@ mod tests {
         assert_eq!(alice.login_token().await, Err(NoLoginToken::Unavailable), "a principal keeps no sessions");
     }
 
+    /// A listener may last for hours without another request of its session, and ends with it all the same.
+    #[tokio::test]
+    async fn a_session_that_memory_forgets_is_in_use_while_somebody_calls_by_it() {
+        let ground = Ground::new(unreachable(), Config::default());
+        let (alice, answer) = ground.alice("https://id.example", Some(now_s() + 3600), Some("r")).await;
+        assert_eq!(ground.sessions.cache.kept_for(Duration::from_secs(60)), 1, "it was just used");
+        assert_eq!(ground.sessions.cache.kept_for(Duration::ZERO), 0);
+        assert_eq!(ground.sessions.presences.in_use().len(), 1);
+        drop(alice);
+        assert!(ground.sessions.presences.in_use().is_empty());
+        let again = ground.sessions.authenticate(&answer.access_token, &LastToken::default(), || None).await.unwrap();
+        assert!(again.login_token().await.is_ok(), "the store knows it");
+        ground.sessions.cache.kept_for(Duration::ZERO);
+        ground.sessions.revoke(&answer.refresh_token, CLIENT).await.unwrap();
+        assert_eq!(again.login_token().await, Err(NoLoginToken::Ended));
+    }
+
     #[tokio::test]
     async fn a_token_that_cannot_be_renewed_is_given_while_it_is_good() {
         let now = now_s();
