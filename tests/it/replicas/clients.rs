@@ -106,6 +106,18 @@ impl Asked {
         (events, question["id"].clone())
     }
 
+    /// A session whose client was cut off while it was asked, and comes back to the other server: it, the question, and what
+    /// follows.
+    async fn gone_on_elsewhere(pair: &Pair) -> (Self, Value, Events) {
+        let asked = Self::begin(&pair.one).await;
+        let (events, question) = asked.call(&pair.one, "a").await;
+        let before = beginning(&events.last_id().unwrap());
+        drop(events);
+        let mut back = asked.resume(&pair.other, &before).await;
+        assert_eq!(back.expect("the question again").await["id"], question);
+        (asked, question, back)
+    }
+
     async fn answer(&self, server: &Server, id: &Value) -> Answer {
         let accepted = json!({ "action": "accept", "content": { "confirm": true } });
         self.post(server, &json!({ "jsonrpc": "2.0", "id": id, "result": accepted })).send().await
@@ -396,12 +408,7 @@ async fn a_stream_goes_on_at_another_server_with_all_that_follows() {
 #[tokio::test]
 async fn a_stream_ends_with_the_server_that_it_is_of() {
     let pair = Pair::open().await;
-    let asked = Asked::begin(&pair.one).await;
-    let (events, question) = asked.call(&pair.one, "a").await;
-    let before = beginning(&events.last_id().unwrap());
-    drop(events);
-    let mut back = asked.resume(&pair.other, &before).await;
-    assert_eq!(back.expect("the question again").await["id"], question);
+    let (_asked, _question, mut back) = Asked::gone_on_elsewhere(&pair).await;
     let Pair { one, other: _other, redis: _redis } = pair;
     drop(one.kill());
     assert_eq!(within("the end of the stream", back.next()).await, None);
@@ -411,12 +418,7 @@ async fn a_stream_ends_with_the_server_that_it_is_of() {
 #[tokio::test]
 async fn a_stream_that_goes_on_elsewhere_survives_the_stores_absence() {
     let mut pair = Pair::open().await;
-    let asked = Asked::begin(&pair.one).await;
-    let (events, question) = asked.call(&pair.one, "a").await;
-    let before = beginning(&events.last_id().unwrap());
-    drop(events);
-    let mut back = asked.resume(&pair.other, &before).await;
-    assert_eq!(back.expect("the question again").await["id"], question);
+    let (asked, question, mut back) = Asked::gone_on_elsewhere(&pair).await;
     pair.redis.kill();
     pair.one.log.wait_for("the shared store is away").await;
     assert_eq!(asked.answer(&pair.one, &question).await.status, 202);
