@@ -35,6 +35,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(600);
 /// Time for which a client may leave a message unread. It does not count against the call's own time limit.
 const SEND_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// The same for a message to one that has not read for so long.
+const STUCK_TIMEOUT: Duration = Duration::from_millis(1);
+
 /// A modern client's answers, in a request that it repeats.
 pub(super) struct Retry {
     pub(super) responses: Option<InputResponses>,
@@ -137,11 +140,10 @@ impl Channel for RequestChannel<'_> {
         if self.is_modern { self.context.meta.log_level().map(level) } else { Some(self.preferences.least_level()) }
     }
 
-    /// A client that does not read gets a moment, once.
+    /// A client that does not read gets a moment, once; then what finds room, which it does again once the client reads.
     async fn deliver(&mut self, message: PluginMessage) {
-        if !self.is_stuck {
-            self.is_stuck = tokio::time::timeout(SEND_TIMEOUT, self.send(message)).await.is_err();
-        }
+        let patience = if self.is_stuck { STUCK_TIMEOUT } else { SEND_TIMEOUT };
+        self.is_stuck = tokio::time::timeout(patience, self.send(message)).await.is_err();
     }
 
     fn refuse(&self, lacking: Capabilities) -> Result<String, ErrorData> {

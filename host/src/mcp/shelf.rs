@@ -7,7 +7,7 @@
 //! place of the store, under keys that follow from a secret of the servers: whoever has a copy of the store cannot look
 //! anybody up.
 //!
-//! Invariant: a row that no list names is nobody's, and ends with its life.
+//! Invariant: a row that no list names is nobody's, or was laid there ([`Shelf::lay`]), and ends with its life.
 
 mod fault;
 mod kind;
@@ -146,6 +146,33 @@ impl Shelf {
         })
         .await?;
         Ok(taken)
+    }
+
+    /// Lays a thing there for so long that is on no list, in place of whatever is there: one whose number is bounded by
+    /// whoever lays it, and which one server alone writes. So no other thing of the person delays it or makes room for it.
+    ///
+    /// # Errors
+    /// [`ShelfError`].
+    pub(super) async fn lay(&self, place: Place<'_>, value: &[u8], life: Duration) -> Result<(), ShelfError> {
+        let key = place.key(&self.corners(place.person).0);
+        for _ in 0..TRIES {
+            let before = self.0.store.get(Table::Shelf, &key).await?;
+            let write = written(Table::Shelf, key, before.as_ref(), value.to_vec(), in_time(life));
+            if self.0.store.commit(vec![write]).await? == Committed::Done {
+                return Ok(());
+            }
+        }
+        Err(ShelfError::Busy)
+    }
+
+    /// Takes away what was laid there, if it is there.
+    ///
+    /// # Errors
+    /// [`ShelfError::Store`].
+    pub(super) async fn lift(&self, place: Place<'_>) -> Result<(), ShelfError> {
+        let key = place.key(&self.corners(place.person).0);
+        self.0.store.commit(vec![Write::Remove { table: Table::Shelf, key }]).await?;
+        Ok(())
     }
 
     /// Changes a thing by what it is. `change` may be asked several times, if other servers change it meanwhile.

@@ -69,7 +69,16 @@ pub enum RestHint {
     /// There is more of the rest of this name in the store.
     More(String),
     /// What there was of it was taken.
-    Taken(String),
+    Taken {
+        /// The rest.
+        rest: String,
+        /// The server that has the stream.
+        of: String,
+        /// The last piece.
+        number: u64,
+    },
+    /// The server that had the stream reads it no longer.
+    Over(String),
     /// Nobody reads it any more.
     Unread(String),
 }

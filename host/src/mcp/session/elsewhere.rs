@@ -121,7 +121,8 @@ impl Sessions {
                 }
             }
             RestHint::More(rest) => shared.rests.told(&rest),
-            RestHint::Taken(rest) => shared.rests.taken(&rest),
+            RestHint::Taken { rest, of, number } => shared.rests.taken(&rest, &of, number),
+            RestHint::Over(rest) => shared.rests.over(&rest),
             RestHint::Unread(rest) => shared.rests.left(&rest),
         }
     }

@@ -2,12 +2,13 @@
 //!
 //! The server that the client comes back to gives the rest a name, and tells it to the others with the last event that the
 //! client has got. The one that has the stream reads on for it, and lays down one piece after the other on the person's
-//! shelf, each once the one before it was taken: a client that reads slowly slows down the call, as it would there. The
-//! first piece has no event, and says whose they are: without it nobody has the stream, and the response ends empty, at
-//! which a client tries again. What servers tell each other is a reason to look, so that a lost word costs a moment only;
-//! a store that is away for a moment costs that moment.
+//! shelf, each once the other one says that it has taken the one before: a client that reads slowly slows down the call, as
+//! it would there. Pieces have numbers, and are laid down and looked at again and again until they are taken: what is said
+//! or written twice, or lost on the way, costs time and no event. The first piece has no event, and says whose they are:
+//! without it nobody has the stream, and the response ends empty, at which a client tries again.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -34,10 +35,10 @@ const FOUND_WITHIN: Duration = Duration::from_secs(2);
 /// Time between two looks for what nobody has told of.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// Time for which a piece waits for the server that asked for it.
+/// Time for which a piece is there if nobody takes it away.
 const PIECE_KEPT: Duration = Duration::from_secs(60);
 
-/// Time without a take after which that server is taken to be gone. Shorter: a piece that has expired is not there either.
+/// Time without a take after which the server that asked is taken to be gone.
 const TAKEN_WITHIN: Duration = Duration::from_secs(45);
 
 /// Time between two tries of a store that is away, and the time after which there is no further one.
@@ -47,11 +48,13 @@ const TRIED_FOR: Duration = Duration::from_secs(30);
 /// The most events of one piece.
 const EVENTS: usize = 16;
 
-/// A piece of a rest. The next one is there when it was taken.
+/// A piece of a rest. The next one takes its place when it was taken.
 #[derive(Serialize, Deserialize)]
 struct Piece {
     /// The server that has the stream.
     of: String,
+    /// Counted from 1.
+    number: u64,
     events: Vec<Event>,
     /// The stream has ended with them.
     is_last: bool,
@@ -75,19 +78,38 @@ pub(super) struct Rests {
 /// By their names.
 #[derive(Default)]
 struct UnderWay {
-    /// Asked for here: wakes who looks for pieces.
-    asked: HashMap<String, Arc<Notify>>,
+    /// Asked for here.
+    asked: HashMap<String, Arc<Asking>>,
     /// Read here for others.
     read: HashMap<String, Arc<Reading>>,
+}
+
+/// A rest that this server asks for.
+#[derive(Default)]
+struct Asking {
+    /// There is more.
+    more: Notify,
+    /// The other server reads it no longer.
+    is_over: AtomicBool,
 }
 
 /// A rest that is read for another server.
 #[derive(Default)]
 struct Reading {
-    /// The other server has taken a piece.
-    taken: Notify,
+    /// The number of the last piece that the other server has taken.
+    taken: AtomicU64,
+    /// That is another one.
+    changed: Notify,
     /// Its client is gone.
     left: CancellationToken,
+}
+
+impl Reading {
+    async fn is_taken(&self, number: u64) {
+        while self.taken.load(Ordering::Acquire) < number {
+            self.changed.notified().await;
+        }
+    }
 }
 
 impl Rests {
@@ -126,28 +148,49 @@ impl Rests {
         self.tracker.spawn(async move {
             let place = Place { person: &person, kind: Kind::Letter, name: &name };
             match reading.left.run_until_cancelled(rests.lay_down(place, &reading, reader)).await {
-                Some(Ok(())) => {}
+                Some(Ok(Ended::Read)) | None => {}
+                Some(Ok(Ended::Untaken)) => drop(rests.tell(RestHint::Over(name.clone())).await),
                 Some(Err(error)) => {
                     tracing::debug!(%error, "the rest of a stream could not be laid down for another server");
+                    let _ = rests.tell(RestHint::Over(name.clone())).await;
                 }
-                // Nobody takes what may lie there.
-                None => drop(rests.shelf.take(place).await),
             }
             rests.under_way().read.remove(&name);
+            let _ = rests.shelf.lift(place).await;
         });
     }
 
     /// Another server says that there is more of a rest.
     pub(super) fn told(&self, name: &str) {
         if let Some(asked) = self.under_way().asked.get(name) {
-            asked.notify_one();
+            asked.more.notify_one();
         }
     }
 
-    /// Another server says that it has taken a piece.
-    pub(super) fn taken(&self, name: &str) {
-        if let Some(reading) = self.under_way().read.get(name) {
-            reading.taken.notify_one();
+    /// Another server says that it reads a rest no longer.
+    pub(super) fn over(&self, name: &str) {
+        if let Some(asked) = self.under_way().asked.get(name) {
+            asked.is_over.store(true, Ordering::Release);
+            asked.more.notify_one();
+        }
+    }
+
+    /// Another server says that it has taken pieces up to this number from a server. If that was this one, and it reads the
+    /// rest no longer, the other one is to know.
+    pub(super) fn taken(&self, name: &str, of: &str, number: u64) {
+        if of != self.shelf.replicas().own_name() {
+            return;
+        }
+        let reading = self.under_way().read.get(name).cloned();
+        match reading {
+            Some(reading) => {
+                reading.taken.fetch_max(number, Ordering::Release);
+                reading.changed.notify_one();
+            }
+            None => {
+                let (rests, name) = (self.clone(), name.to_owned());
+                self.tracker.spawn(async move { drop(rests.tell(RestHint::Over(name)).await) });
+            }
         }
     }
 
@@ -158,36 +201,39 @@ impl Rests {
         }
     }
 
-    async fn lay_down(&self, place: Place<'_>, reading: &Reading, reader: Reader) -> Result<(), ShelfError> {
+    async fn lay_down(&self, place: Place<'_>, reading: &Reading, reader: Reader) -> Result<Ended, ShelfError> {
         let events = reader.filter_map(|event| async {
             Some(Event { id: event.event_id?, message: serde_json::to_value(event.message?).ok()? })
         });
         let mut pieces = std::pin::pin!(events.ready_chunks(EVENTS));
-        let mut piece = Piece { of: self.shelf.replicas().own_name(), events: Vec::new(), is_last: false };
+        let mut piece = Piece { of: self.shelf.replicas().own_name(), number: 1, events: Vec::new(), is_last: false };
         loop {
-            let bytes = serde_json::to_vec(&piece).expect("a piece is JSON");
-            tried(|| self.shelf.put(place, &bytes, PIECE_KEPT).boxed()).await?;
-            // Whoever is not told looks by itself.
-            let _ = self.tell(RestHint::More(place.name.to_owned())).await;
-            if piece.is_last || !self.is_taken(place, reading).await? {
-                return Ok(());
+            if !self.is_taken(place, reading, &piece).await? {
+                return Ok(Ended::Untaken);
+            }
+            if piece.is_last {
+                return Ok(Ended::Read);
             }
             let events = pieces.next().await;
+            piece.number += 1;
             piece.is_last = events.is_none();
             piece.events = events.unwrap_or_default();
         }
     }
 
-    /// Waits until a piece was taken; false if nobody does.
-    async fn is_taken(&self, place: Place<'_>, reading: &Reading) -> Result<bool, ShelfError> {
+    /// Lays a piece down until it is taken; false if nobody does.
+    async fn is_taken(&self, place: Place<'_>, reading: &Reading, piece: &Piece) -> Result<bool, ShelfError> {
+        let bytes = serde_json::to_vec(piece).expect("a piece is JSON");
         let since = Instant::now();
-        while tried(|| self.shelf.get(place).boxed()).await?.is_some() {
-            if since.elapsed() > TAKEN_WITHIN {
-                return Ok(false);
+        while since.elapsed() < TAKEN_WITHIN {
+            tried(|| self.shelf.lay(place, &bytes, PIECE_KEPT).boxed()).await?;
+            // Whoever is not told looks by itself.
+            let _ = self.tell(RestHint::More(place.name.to_owned())).await;
+            if tokio::time::timeout(LOOK_EVERY, reading.is_taken(piece.number)).await.is_ok() {
+                return Ok(true);
             }
-            let _ = tokio::time::timeout(LOOK_EVERY, reading.taken.notified()).await;
         }
-        Ok(true)
+        Ok(false)
     }
 
     /// Tells the other servers.
@@ -200,6 +246,13 @@ impl Rests {
     fn under_way(&self) -> MutexGuard<'_, UnderWay> {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How the reading of a stream for another server ended.
+enum Ended {
+    Read,
+    /// The other server has not taken a piece for long.
+    Untaken,
 }
 
 /// A rest that a client of this server asks for.
@@ -220,33 +273,41 @@ impl Asked {
         let rests = &self.rests;
         let shelf = &rests.shelf;
         let place = Place { person: &self.person, kind: Kind::Letter, name: &self.name };
-        let more = Arc::new(Notify::new());
-        rests.under_way().asked.insert(self.name.clone(), Arc::clone(&more));
+        let asking = Arc::new(Asking::default());
+        rests.under_way().asked.insert(self.name.clone(), Arc::clone(&asking));
         rests.tell(hint).await?;
-        let mut of = None;
+        let (mut of, mut seen) = (None, 0);
         let mut next_look = FOUND_WITHIN;
         let unread = RestHint::Unread(self.name.clone());
         loop {
             tokio::select! {
                 () = events.closed() => return rests.tell(unread).await,
-                _ = tokio::time::timeout(next_look, more.notified()) => {}
+                _ = tokio::time::timeout(next_look, asking.more.notified()) => {}
             }
-            if let Some(piece) = tried(|| shelf.take(place).boxed()).await? {
+            // Before the look: what was laid down before it was over is taken yet.
+            let is_over = asking.is_over.load(Ordering::Acquire);
+            let mut is_last = false;
+            if let Some(piece) = tried(|| shelf.get(place).boxed()).await? {
                 let Ok(piece) = serde_json::from_slice::<Piece>(&piece) else { return rests.tell(unread).await };
-                for event in piece.events {
-                    if events.send(event.into()).await.is_err() {
-                        return rests.tell(unread).await;
+                if piece.number > seen {
+                    for event in piece.events {
+                        if events.send(event.into()).await.is_err() {
+                            return rests.tell(unread).await;
+                        }
                     }
                 }
-                if piece.is_last {
-                    return Ok(());
-                }
-                of = Some(piece.of);
-                // Whoever is not told looks by itself.
-                let _ = rests.tell(RestHint::Taken(self.name.clone())).await;
+                (of, seen, is_last) = (Some(piece.of), seen.max(piece.number), piece.is_last);
+            }
+            // Also what was said before: it may have been lost, and whoever has given up the stream is to say so.
+            if let Some(of) = &of {
+                let taken = RestHint::Taken { rest: self.name.clone(), of: of.clone(), number: seen };
+                let _ = rests.tell(taken).await;
+            }
+            if is_last {
+                return shelf.lift(place).await;
             }
             match &of {
-                Some(server) if !shelf.replicas().is_gone(server) => next_look = LOOK_EVERY,
+                Some(server) if !is_over && !shelf.replicas().is_gone(server) => next_look = LOOK_EVERY,
                 // One that says so too late is not to wait for its piece to be taken.
                 Some(_) | None => return rests.tell(unread).await,
             }
@@ -325,15 +386,27 @@ mod tests {
         for number in 0..16 {
             send(number).await;
         }
+        let of = shelf.replicas().own_name();
+        let seen = std::cell::Cell::new(0);
         let next = async || loop {
-            if let Some(piece) = shelf.take(place).await.unwrap() {
-                rests.taken(NAME);
-                return serde_json::from_slice::<Piece>(&piece).unwrap();
+            let piece = shelf.get(place).await.unwrap();
+            let piece = piece.map(|piece| serde_json::from_slice::<Piece>(&piece).unwrap());
+            if let Some(piece) = piece.filter(|piece| piece.number > seen.get()) {
+                assert_eq!(seen.replace(piece.number) + 1, piece.number);
+                sleep(Duration::from_millis(50)).await;
+                let again = shelf.get(place).await.unwrap().unwrap();
+                assert_eq!(
+                    serde_json::from_slice::<Piece>(&again).unwrap().number,
+                    piece.number,
+                    "nobody has said a word"
+                );
+                rests.taken(NAME, &of, piece.number);
+                // What is said twice counts once.
+                rests.taken(NAME, &of, piece.number);
+                return piece;
             }
             sleep(Duration::from_millis(10)).await;
         };
-        sleep(Duration::from_millis(200)).await;
-        assert_eq!(shelf.ledger(&person).await.unwrap().names(Kind::Letter).collect::<Vec<_>>(), [NAME]);
         let first = next().await;
         assert!(first.events.is_empty() && !first.is_last);
         let mut ids: Vec<String> = Vec::new();
